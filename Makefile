@@ -1,0 +1,57 @@
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-mysql test-properties check format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make the environment in .venv
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/make-venv.sh
+	@scripts/make-venv.sh $(PYTHON) $(VENV)
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install ## Start the server with the demo catalogue on PORT (8000)
+	@exec $(VENV)/bin/warehouse demo --port $(PORT)
+
+test: install ## Run every suite on SQLite, MariaDB and PostgreSQL; ARGS go to pytest
+	@$(VENV)/bin/python -m tests.servers ensure
+	@$(VENV)/bin/python -m pytest -q $(ARGS)
+
+test-mysql: export WAREHOUSE_TEST_BACKENDS := mysql
+test-mysql: export WAREHOUSE_TEST_MYSQL_DIR ?= $(CURDIR)/var/mysql-server
+test-mysql: install ## Run the contract and HTTP suites on a real MySQL, fetched once
+	@[ -n "$$WAREHOUSE_TEST_MYSQL_URL" ] || scripts/real-mysql.sh "$$WAREHOUSE_TEST_MYSQL_DIR"
+	@$(VENV)/bin/python -m tests.servers ensure
+	@$(VENV)/bin/python -m pytest -q tests/contract tests/api $(ARGS)
+
+test-properties: install ## Run the long hypothesis suite
+	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties $(ARGS)
+
+check: install ## Lint, format, types and import contracts
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: install ## Format the code and sort its imports
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+
+LOCK := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header
+
+lock: install ## Resolve both lock files anew
+	@$(LOCK) pyproject.toml --extra dev --output-file requirements.lock
+	@$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+
+clean: ## Remove the environment, caches and builds; var/ stays
+	@rm -rf $(VENV) dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

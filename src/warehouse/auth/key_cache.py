@@ -1,0 +1,74 @@
+"""Keys as they were read a moment ago, so that not every request has to ask the database who is asking."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from warehouse.auth.model import ApiKey
+
+LIFE = 1.0
+"""Seconds after the sending of its query for which an answer counts: so long a revoked key may still be taken."""
+CAPACITY = 10_000
+
+
+@dataclass(slots=True)
+class KnownKey:
+    """`used_at` is the last use that is noted in the database, or is about to be."""
+
+    key: ApiKey
+    digest: bytes
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A query on its way or answered. Whoever comes within `LIFE` of its sending shares it."""
+
+    sent: float
+    answer: asyncio.Task[KnownKey | None]
+
+
+class KeyCache:
+    """Loads keys by prefix. Only answers that are keys are kept: made-up prefixes take no room."""
+
+    def __init__(
+        self, load: Callable[[str], Coroutine[Any, Any, KnownKey | None]], monotonic: Callable[[], float]
+    ) -> None:
+        self._load = load
+        self._monotonic = monotonic
+        self._flights: dict[str, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    async def get(self, prefix: str) -> KnownKey | None:
+        """Raises what the load raises."""
+        flight = self._flights.get(prefix)
+        if flight is None or self._monotonic() - flight.sent >= LIFE:
+            flight = self._send(prefix)
+        if flight.answer.done():
+            return flight.answer.result()
+        # One caller that gives up must not take the answer from the others.
+        return await asyncio.shield(flight.answer)
+
+    def clear(self) -> None:
+        self._flights.clear()
+
+    def _send(self, prefix: str) -> _Flight:
+        flight = _Flight(self._monotonic(), asyncio.create_task(self._load(prefix)))
+        self._flights.pop(prefix, None)
+        if len(self._flights) >= CAPACITY:
+            # The first is the one that was sent the longest ago.
+            del self._flights[next(iter(self._flights))]
+        self._flights[prefix] = flight
+        flight.answer.add_done_callback(partial(self._drop_unless_key, prefix))
+        return flight
+
+    def _drop_unless_key(self, prefix: str, answer: asyncio.Task[KnownKey | None]) -> None:
+        is_key = not answer.cancelled() and answer.exception() is None and answer.result() is not None
+        flight = self._flights.get(prefix)
+        if not is_key and flight is not None and flight.answer is answer:
+            del self._flights[prefix]

@@ -1,0 +1,54 @@
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from warehouse.catalogue.model import Product, ProductDraft, ProductFilter, ProductSort
+
+
+class ProductRepository(Protocol):
+    """Products by id and by SKU. SKUs compare without regard to case."""
+
+    async def get(self, product_id: UUID) -> Product | None: ...
+
+    async def by_sku(self, sku: str) -> Product | None: ...
+
+    async def find(self, ids: Collection[UUID], skus: Collection[str]) -> list[Product]:
+        """Every product that has one of the ids or one of the SKUs, once, in no order."""
+        ...
+
+    async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
+        """Raises `Conflict(DUPLICATE_SKU)`."""
+        ...
+
+    async def replace(self, product: Product, draft: ProductDraft, at: datetime) -> Product | None:
+        """Write `draft` over `product` if its version still is the stored one; else None.
+        Raises `Conflict(DUPLICATE_SKU)`."""
+        ...
+
+    async def delete(self, product: Product) -> bool:
+        """Whether the row of exactly this version was deleted. Raises `Conflict(IN_USE)` where stock refers to it."""
+        ...
+
+    async def lock_by_sku(self, skus: Collection[str]) -> Mapping[str, Product]:
+        """The products of these SKUs by `sku_key`, their rows locked in key order until the end of the transaction."""
+        ...
+
+    async def add_all(self, drafts: Sequence[tuple[UUID, ProductDraft]], at: datetime) -> None:
+        """Insert many. Raises `TransactionConflict` where a SKU came into being meanwhile."""
+        ...
+
+    async def replace_all(self, changes: Sequence[tuple[Product, ProductDraft]], at: datetime) -> None:
+        """Write drafts over locked products; versions go up by one."""
+        ...
+
+    async def page(
+        self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
+    ) -> list[Product]:
+        """At most `limit` products behind the position `after`, in the total order (sort column, id).
+        `after` holds the sort column's value (for `sku` its key) and the id of the last product seen."""
+        ...
+
+    def everything(self) -> AsyncIterator[Sequence[Product]]:
+        """All products as of one moment, by id, in batches."""
+        ...

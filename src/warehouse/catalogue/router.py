@@ -1,0 +1,180 @@
+"""Products over HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import StringConstraints, ValidationError
+from starlette.responses import Response
+
+from warehouse import lengths
+from warehouse.catalogue.model import (
+    Product,
+    ProductDraft,
+    ProductFilter,
+    ProductSort,
+    ProductStatus,
+    Tracking,
+    sku_key,
+)
+from warehouse.catalogue.schemas import (
+    BatchRead,
+    ProductBatch,
+    ProductCreate,
+    ProductPage,
+    ProductRead,
+    ProductSnapshot,
+    ProductUpdate,
+    ProductUpsert,
+    RawBatch,
+    fields_given,
+)
+from warehouse.catalogue.service import CatalogueService
+from warehouse.catalogue.upserting import ProductChange, UpsertResult
+from warehouse.errors import FieldError
+from warehouse.http.conditional import IfMatch, changed_response, created_headers, read_response
+from warehouse.http.idempotency import OptionalKey, command_for, json_answer, to_response
+from warehouse.http.json import encode
+from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, page_response
+from warehouse.http.validation import field_errors
+from warehouse.upserts import UpsertStatus
+
+router = APIRouter(tags=["products"])
+
+SORT_KINDS: dict[str, tuple[type, type]] = {
+    "sku": (str, UUID),
+    "name": (str, UUID),
+    "created_at": (datetime, UUID),
+    "updated_at": (datetime, UUID),
+}
+
+
+async def _catalogue(request: Request) -> CatalogueService:
+    service: CatalogueService = request.app.state.catalogue
+    return service
+
+
+Catalogue = Annotated[CatalogueService, Depends(_catalogue)]
+SearchText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    Query(description="Every word of it must begin a word of the SKU, the name or a barcode; or it begins the SKU."),
+]
+CategoryFilter = Annotated[str, StringConstraints(max_length=lengths.CATEGORY)]
+
+
+@router.get("/products", response_model=ProductPage)
+async def list_products(
+    request: Request,
+    catalogue: Catalogue,
+    q: SearchText | None = None,
+    status: ProductStatus | None = None,
+    category: CategoryFilter | None = None,
+    tracking: Tracking | None = None,
+    sort: ProductSort = ProductSort.SKU,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The products, all or those that match."""
+    criteria = ProductFilter(q, status, category, tracking)
+    column = sort.lstrip("-")
+    scope = PageScope("products", SORT_KINDS[column], sort, criteria)
+    found = await catalogue.page(criteria, sort, decode_cursor(cursor, scope), limit + 1)
+    return page_response(request, found, limit, lambda product: _position(product, column), scope)
+
+
+@router.post("/products", response_model=ProductRead, status_code=201)
+async def create_product(request: Request, catalogue: Catalogue, key: OptionalKey, body: ProductCreate) -> Response:
+    """Make a product."""
+    draft = ProductDraft(**{**body.model_dump(), "barcodes": tuple(body.barcodes)})
+    command = command_for(request, key, body, headers=created_headers(request, "/v1/products"))
+    return to_response(await catalogue.create(command, draft))
+
+
+@router.post("/products/batch", response_model=BatchRead)
+async def upsert_products(request: Request, catalogue: Catalogue, key: OptionalKey, body: ProductBatch) -> Response:
+    """Make or change up to 5,000 products by their SKUs. Each row fares by itself; the answer tells how."""
+    rows: list[Any] = list(body.products)
+    changes, faults = _read_rows(rows)
+    command = command_for(
+        request,
+        key,
+        RawBatch(rows),
+        success=lambda results: json_answer(_fates(rows, list(changes), results, faults), 200, {}),
+    )
+    return to_response(await catalogue.upsert(command, list(changes.values())))
+
+
+@router.get("/products/snapshot", response_model=ProductSnapshot)
+async def get_product_snapshot(catalogue: Catalogue) -> Response:
+    """The whole catalogue as of one moment, in the order of the ids."""
+    parts = [encode(batch)[1:-1] async for batch in catalogue.snapshot()]
+    return Response(b'{"data":[' + b",".join(parts) + b"]}", media_type="application/json")
+
+
+@router.get("/products/by-sku/{sku}", response_model=ProductRead)
+async def get_product_by_sku(
+    request: Request, catalogue: Catalogue, sku: Annotated[str, StringConstraints(max_length=lengths.SKU)]
+) -> Response:
+    """The product with this SKU, in upper or lower case."""
+    return read_response(request, await catalogue.by_sku(sku))
+
+
+@router.get("/products/{product_id}", response_model=ProductRead)
+async def get_product(request: Request, catalogue: Catalogue, product_id: UUID) -> Response:
+    return read_response(request, await catalogue.get(product_id))
+
+
+@router.patch("/products/{product_id}", response_model=ProductRead)
+async def update_product(catalogue: Catalogue, product_id: UUID, if_match: IfMatch, body: ProductUpdate) -> Response:
+    """Change the fields given."""
+    return changed_response(await catalogue.update(product_id, fields_given(body), if_match.versions(product_id)))
+
+
+@router.delete("/products/{product_id}", status_code=204)
+async def delete_product(catalogue: Catalogue, product_id: UUID, if_match: IfMatch) -> Response:
+    """Delete a product that never had stock; any other can be archived."""
+    await catalogue.delete(product_id, if_match.versions(product_id))
+    return Response(status_code=204)
+
+
+def _position(product: Product, column: str) -> Sequence[Any]:
+    return (sku_key(product.sku) if column == "sku" else getattr(product, column), product.id)
+
+
+def _read_rows(rows: Sequence[Any]) -> tuple[dict[int, ProductChange], dict[int, list[FieldError]]]:
+    """The rows that are valid and what is wrong with the others, by index."""
+    changes: dict[int, ProductChange] = {}
+    faults: dict[int, list[FieldError]] = {}
+    for index, row in enumerate(rows):
+        try:
+            read = ProductUpsert.model_validate(row)
+        except ValidationError as error:
+            faults[index] = field_errors(error, row)
+        else:
+            fields = fields_given(read)
+            changes[index] = ProductChange(fields.pop("sku"), fields)
+    return changes, faults
+
+
+def _fates(
+    rows: Sequence[Any],
+    indexes: Sequence[int],
+    results: Sequence[UpsertResult],
+    faults: dict[int, list[FieldError]],
+) -> dict[str, Any]:
+    fates = [replace(result, index=index) for index, result in zip(indexes, results, strict=True)]
+    fates += [
+        UpsertResult(index, _sku(rows[index]), UpsertStatus.FAILED, None, None, faults[index]) for index in faults
+    ]
+    fates.sort(key=lambda fate: fate.index)
+    counts = {status.value: sum(fate.status is status for fate in fates) for status in UpsertStatus}
+    return {**counts, "results": fates}
+
+
+def _sku(row: Any) -> str:
+    sku = row.get("sku") if isinstance(row, dict) else None
+    return sku if isinstance(sku, str) else ""

@@ -1,0 +1,214 @@
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, insert, select, union, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from warehouse.catalogue.model import (
+    NegativeStock,
+    Product,
+    ProductDraft,
+    ProductFilter,
+    ProductSort,
+    ProductStatus,
+    Tracking,
+    search_text,
+    search_words,
+    sku_key,
+)
+from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
+from warehouse.storage.dialects import behind, for_update, full_text, searchable
+from warehouse.storage.tables import products
+
+CHUNK = 1000
+"""Values in one IN list."""
+LAST_CHARACTER = "\U0010ffff"
+
+COLUMNS = [products.c[name] for name in Product.__dataclass_fields__]
+SORT_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "sku": products.c.sku_key,
+    "name": products.c.name,
+    "created_at": products.c.created_at,
+    "updated_at": products.c.updated_at,
+}
+
+
+class SqlProductRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    async def get(self, product_id: UUID) -> Product | None:
+        return await self._one(products.c.id == product_id)
+
+    async def by_sku(self, sku: str) -> Product | None:
+        return await self._one(products.c.sku_key == sku_key(sku))
+
+    async def find(self, ids: Collection[UUID], skus: Collection[str]) -> list[Product]:
+        keys = list({sku_key(sku) for sku in skus})
+        found: dict[UUID, Product] = {}
+        for column, values in ((products.c.id, list(ids)), (products.c.sku_key, keys)):
+            for start in range(0, len(values), CHUNK):
+                statement = select(*COLUMNS).where(column.in_(values[start : start + CHUNK]))
+                rows = await self._connection.execute(statement)
+                found.update((row.id, _product(row)) for row in rows)
+        return list(found.values())
+
+    async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
+        with _unique_sku(draft.sku):
+            await self._connection.execute(insert(products), self._values(draft, product_id, 1, at, at))
+        return _made(product_id, draft, 1, at, at)
+
+    async def replace(self, product: Product, draft: ProductDraft, at: datetime) -> Product | None:
+        values = self._values(draft, product.id, product.version + 1, product.created_at, at)
+        with _unique_sku(draft.sku):
+            result = await self._connection.execute(
+                update(products).where(products.c.id == product.id, products.c.version == product.version), values
+            )
+        if result.rowcount == 0:
+            return None
+        return _made(product.id, draft, product.version + 1, product.created_at, at)
+
+    async def delete(self, product: Product) -> bool:
+        statement = delete(products).where(products.c.id == product.id, products.c.version == product.version)
+        try:
+            result = await self._connection.execute(statement)
+        except IntegrityError as error:
+            detail = f"Product {product.sku} has stock or a history; archive it instead."
+            raise Conflict(detail, code=Code.IN_USE) from error
+        return result.rowcount == 1
+
+    async def lock_by_sku(self, skus: Collection[str]) -> Mapping[str, Product]:
+        keys = sorted({sku_key(sku) for sku in skus})
+        locked: dict[str, Product] = {}
+        for start in range(0, len(keys), CHUNK):
+            statement = (
+                select(*COLUMNS, products.c.sku_key)
+                .where(products.c.sku_key.in_(keys[start : start + CHUNK]))
+                .order_by(products.c.sku_key)
+            )
+            rows = await self._connection.execute(for_update(self._dialect, statement, products))
+            locked.update((row.sku_key, _product(row)) for row in rows)
+        return locked
+
+    async def add_all(self, drafts: Sequence[tuple[UUID, ProductDraft]], at: datetime) -> None:
+        rows = [self._values(draft, product_id, 1, at, at) for product_id, draft in drafts]
+        if not rows:
+            return
+        try:
+            await self._connection.execute(insert(products), rows)
+        except IntegrityError as error:
+            raise TransactionConflict("Another caller is creating the same products; try again.") from error
+
+    async def replace_all(self, changes: Sequence[tuple[Product, ProductDraft]], at: datetime) -> None:
+        statement = update(products).where(products.c.id == bindparam("row_id"))
+        rows = [
+            {"row_id": product.id, **self._values(draft, product.id, product.version + 1, product.created_at, at)}
+            for product, draft in changes
+        ]
+        if rows:
+            await self._connection.execute(
+                statement.values({name: bindparam(name) for name in rows[0] if name != "row_id"}), rows
+            )
+
+    async def page(
+        self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
+    ) -> list[Product]:
+        descending = sort.startswith("-")
+        order = (SORT_COLUMNS[sort.lstrip("-")], products.c.id)
+        statement = _filtered(select(*COLUMNS), criteria, self._dialect)
+        if after is not None:
+            statement = statement.where(behind(order, after, descending=descending))
+        directions = [column.desc() if descending else column.asc() for column in order]
+        rows = await self._connection.execute(statement.order_by(*directions).limit(limit))
+        return [_product(row) for row in rows]
+
+    async def everything(self) -> AsyncIterator[Sequence[Product]]:
+        result = await self._connection.execute(select(*COLUMNS).order_by(products.c.id))
+        for rows in result.partitions(CHUNK):
+            yield [_product(row) for row in rows]
+
+    async def _one(self, condition: ColumnElement[bool]) -> Product | None:
+        row = (await self._connection.execute(select(*COLUMNS).where(condition))).one_or_none()
+        return None if row is None else _product(row)
+
+    def _values(
+        self, draft: ProductDraft, product_id: UUID, version: int, created_at: datetime, updated_at: datetime
+    ) -> dict[str, Any]:
+        return {
+            "id": product_id,
+            "sku": draft.sku,
+            "sku_key": sku_key(draft.sku),
+            "name": draft.name,
+            "description": draft.description,
+            "category": draft.category,
+            "unit": draft.unit,
+            "barcodes": list(draft.barcodes),
+            "reorder_point": draft.reorder_point,
+            "tracking": draft.tracking,
+            "negative_stock": draft.negative_stock,
+            "attributes": dict(draft.attributes),
+            "status": draft.status,
+            "search_text": searchable(self._dialect, search_text(draft.sku, draft.name, draft.barcodes)),
+            "version": version,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        }
+
+
+@contextmanager
+def _unique_sku(sku: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        detail = f"Another product has the SKU {sku}."
+        raise Conflict(
+            detail, code=Code.DUPLICATE_SKU, errors=(FieldError("/sku", Code.DUPLICATE_SKU, detail),)
+        ) from error
+
+
+def _filtered(statement: Select[Any], criteria: ProductFilter, dialect: str) -> Select[Any]:
+    for name in ("status", "category", "tracking"):
+        value = getattr(criteria, name)
+        if value is not None:
+            statement = statement.where(products.c[name] == value)
+    if criteria.q is None:
+        return statement
+    hits = _hits(criteria.q, dialect)
+    return statement.join(hits, hits.c.id == products.c.id)
+
+
+def _hits(q: str, dialect: str) -> Any:
+    prefix = sku_key(q)
+    by_sku = select(products.c.id).where(products.c.sku_key >= prefix, products.c.sku_key < prefix + LAST_CHARACTER)
+    words = search_words(q)
+    return (union(by_sku, full_text(dialect, words)) if words else by_sku).subquery("hits")
+
+
+def _product(row: Row[Any]) -> Product:
+    return Product(
+        row.id,
+        row.sku,
+        row.name,
+        row.description,
+        row.category,
+        row.unit,
+        tuple(row.barcodes),
+        row.reorder_point,
+        Tracking(row.tracking),
+        NegativeStock(row.negative_stock),
+        row.attributes,
+        ProductStatus(row.status),
+        row.version,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _made(product_id: UUID, draft: ProductDraft, version: int, created_at: datetime, updated_at: datetime) -> Product:
+    fields = {name: getattr(draft, name) for name in ProductDraft.__dataclass_fields__}
+    return Product(id=product_id, **fields, version=version, created_at=created_at, updated_at=updated_at)

@@ -1,0 +1,279 @@
+"""The command line: `warehouse --help`."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn, TypeVar
+from uuid import UUID
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from warehouse.app import create_app
+from warehouse.auth.model import Role
+from warehouse.catalogue.model import ProductFilter, ProductSort
+from warehouse.clock import utc_now
+from warehouse.container import Container
+from warehouse.demo import load_demo
+from warehouse.embedded import EmbeddedServerError
+from warehouse.errors import WarehouseError
+from warehouse.exchange.importing import ImportKind, ImportReport
+from warehouse.http.logging import configure_logging
+from warehouse.serving import AddressTakenError, check_address, redis_for_processes
+from warehouse.serving import serve as serve_application
+from warehouse.settings import Settings, SettingsError, load_settings
+from warehouse.storage.migrations import migrate as migrate_database
+from warehouse.tasks.worker import run_worker
+
+T = TypeVar("T")
+
+DEMO_KEY_LIFE = timedelta(days=30)
+SHOWN_ERRORS = 20
+CHECK_SECONDS = 3600.0
+"""A check of a large ledger takes longer than a request may."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="rich")
+keys = typer.Typer(no_args_is_help=True, help="API keys: make, list, revoke.")
+app.add_typer(keys, name="keys")
+
+out = Console()
+err = Console(stderr=True)
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except (SettingsError, EmbeddedServerError, AddressTakenError) as error:
+        _fail(str(error))
+    except WarehouseError as error:
+        _fail(error.detail)
+
+
+@app.command(epilog="Example: warehouse serve --port 8000 --workers 2")
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
+) -> None:
+    """Serve the API."""
+    settings = _start(host, port)
+    with redis_for_processes(settings):
+        _require_tables(settings)
+        serve_application(host, port, workers)
+
+
+@app.command(epilog="Example: warehouse demo --port 8000")
+def demo(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve the API with a grocery catalogue in it, and print a key to explore it with."""
+    settings = _start(host, port)
+    with redis_for_processes(settings):
+        migrate_database(settings.database_url)
+        secret = _with_container(settings, _prepare_demo)
+        serve_application(host, port, 1, ready=lambda: _announce(host, port, secret))
+
+
+@app.command(epilog="Example: warehouse worker")
+def worker() -> None:
+    """Work on background jobs until told to stop."""
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    if not settings.redis.url:
+        _fail("WAREHOUSE_REDIS_URL: set it; without it the server runs the worker itself.")
+
+    _with_container(settings, lambda container: run_worker(settings.redis.url, container.reservations))
+
+
+@app.command(epilog="Example: WAREHOUSE_DATABASE_URL=mysql+aiomysql://user:secret@host/warehouse warehouse migrate")
+def migrate() -> None:
+    """Bring the database's tables to this release."""
+    settings = load_settings()
+    err.print(f"The tables are at revision {migrate_database(settings.database_url)}.")
+
+
+@app.command("import", epilog="Example: warehouse import products products.csv.zst")
+def import_file(
+    kind: Annotated[ImportKind, typer.Argument(help="What the file's rows are.")],
+    file: Annotated[str, typer.Argument(help="CSV or NDJSON, plain, .gz or .zst; - for standard input.")],
+    atomic: Annotated[bool, typer.Option("--atomic", help="Take every row, or none.")] = False,
+) -> None:
+    """Import products, movements or locations. A bad row is reported, and keeps the others out only with --atomic."""
+    settings = load_settings()
+    _require_tables(settings)
+    with _opened(file) as source:
+        report = _with_container(settings, _importing(kind, source, file, atomic))
+    _show(report)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: warehouse openapi > openapi.json")
+def openapi() -> None:
+    """Print the OpenAPI document."""
+
+    async def document(container: Container) -> bytes:
+        return orjson.dumps(create_app(container.settings, container).openapi(), option=orjson.OPT_INDENT_2)
+
+    sys.stdout.buffer.write(_with_container(load_settings(), document) + b"\n")
+
+
+@app.command(epilog="Example: warehouse check && echo consistent")
+def check() -> None:
+    """Check every balance against the ledger; exit 1 where one differs."""
+    settings = load_settings().with_database_timeout(CHECK_SECONDS)
+    _require_tables(settings)
+    report = _with_container(settings, lambda container: container.stock_queries.integrity())
+    out.print(f"{report.balances} balances, {report.movements} movements, {report.drift_count} drifts.")
+    for drift in report.drifts:
+        out.print(
+            f"{drift.rule}: product {drift.product_id} at {drift.location_id}, lot {drift.lot}: "
+            f"stored {drift.stored}, expected {drift.expected}"
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@keys.command("create", epilog="Example: warehouse keys create --role operator --name till-3")
+def create_key(
+    role: Annotated[Role, typer.Option(help="What its holder may do.")],
+    name: Annotated[str, typer.Option(help="Whose it is.", min=1)],
+) -> None:
+    """Make a key and print it, alone."""
+    settings = load_settings()
+    _require_tables(settings)
+
+    async def create(container: Container) -> str:
+        return (await container.api_keys.issue(name.strip() or name, role)).secret.text
+
+    typer.echo(_with_container(settings, create))
+
+
+@keys.command("list", epilog="Example: warehouse keys list")
+def list_keys() -> None:
+    """List the keys, without their secrets."""
+    settings = load_settings()
+    _require_tables(settings)
+    found = _with_container(settings, lambda container: container.api_keys.page(None, 1000))
+    table = Table("id", "name", "role", "prefix", "created", "last used", "state")
+    for key in found:
+        state = "usable" if key.usable(utc_now()) else "revoked" if key.revoked_at else "expired"
+        times = (str(moment)[:19] if moment else "" for moment in (key.created_at, key.last_used_at))
+        table.add_row(str(key.id), key.name, key.role, key.prefix, *times, state)
+    out.print(table)
+
+
+@keys.command("revoke", epilog="Example: warehouse keys revoke 0197a2b0-…")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="As in `warehouse keys list`.")]) -> None:
+    """Make a key useless, within a second everywhere."""
+    settings = load_settings()
+    _require_tables(settings)
+    try:
+        identifier = UUID(key_id)
+    except ValueError:
+        _fail(f"{key_id} is not the id of a key; see `warehouse keys list`.")
+    _with_container(settings, lambda container: container.api_keys.revoke(identifier))
+
+
+def _start(host: str, port: int) -> Settings:
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    check_address(host, port)
+    return settings
+
+
+def _require_tables(settings: Settings) -> None:
+    """The embedded database is brought up to date by whoever comes; another is its operator's to migrate."""
+    if not settings.database.url:
+        migrate_database(settings.database_url)
+    elif not _with_container(settings, lambda container: container.is_migrated()):
+        _fail("The database's tables are not those of this release: run `warehouse migrate`.")
+
+
+def _with_container(settings: Settings, work: Callable[[Container], Awaitable[T]]) -> T:
+    async def run() -> T:
+        container = Container(settings)
+        try:
+            return await work(container)
+        finally:
+            await container.close()
+
+    return asyncio.run(run())
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    """Standard input is put into a file first: it has to be read again when a transaction is."""
+    if file == "-":
+        with tempfile.TemporaryFile() as spooled:
+            shutil.copyfileobj(sys.stdin.buffer, spooled)
+            spooled.seek(0)
+            yield spooled
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 (closed below; here only the opening may fail)
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}.")
+    with source:
+        yield source
+
+
+def _importing(
+    kind: ImportKind, source: BinaryIO, name: str, atomic: bool
+) -> Callable[[Container], Awaitable[ImportReport]]:
+    async def run(container: Container) -> ImportReport:
+        with _progress(kind) as progress:
+            return await container.importer.run(kind, source, name=name, atomic=atomic, progress=progress)
+
+    return run
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Shows the number of rows done so far; takes it."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
+    with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
+        task = progress.add_task(what)
+        yield lambda rows: progress.update(task, completed=rows)
+
+
+def _show(report: ImportReport) -> None:
+    for error in report.errors[:SHOWN_ERRORS]:
+        column = f", {error.column}" if error.column else ""
+        err.print(f"line {error.line}{column}: {error.detail} ({error.code})", highlight=False, markup=False)
+    if report.failed > SHOWN_ERRORS:
+        err.print(f"… and more: {report.failed} rows in all were not taken.")
+    counts = ("rows", "created", "updated", "unchanged", "posted", "repeated", "failed")
+    out.print(", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name)) or "no rows")
+
+
+async def _prepare_demo(container: Container) -> str:
+    """Fill an empty database; a fresh admin key."""
+    if not await container.catalogue.page(ProductFilter(), ProductSort.SKU, None, 1):
+        with _progress("grocery demo") as progress:
+            await load_demo(container.importer, progress)
+    expires_at = utc_now() + DEMO_KEY_LIFE
+    return (await container.api_keys.issue("make run", Role.ADMIN, expires_at)).secret.text
+
+
+def _announce(host: str, port: int, secret: str) -> None:
+    out.print(f"\n  Swagger UI  http://{host}:{port}/docs\n  Admin key   {secret}\n", highlight=False, soft_wrap=True)
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+import hashlib
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from warehouse.commands.model import Answer, Command, CommandRecord
+from warehouse.errors import Code, Conflict
+from warehouse.storage.failures import is_lock_timeout
+from warehouse.storage.tables import commands, reversals
+
+
+class SqlCommandRepository:
+    """Keys are kept as their SHA-256, for they may be secrets of the caller's."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find(self, caller_id: UUID, key: str) -> CommandRecord | None:
+        statement = select(commands).where(
+            commands.c.caller_id == caller_id, commands.c.key_digest == _digest(key), commands.c.status.is_not(None)
+        )
+        row = (await self._connection.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        return CommandRecord(row.id, row.request_hash, Answer(row.status, row.body, row.headers), row.recorded_at)
+
+    async def claim(self, command: Command, at: datetime) -> bool:
+        values = {
+            "id": command.id,
+            "caller_id": command.caller_id,
+            "key_digest": _digest(command.key or ""),
+            "request_hash": command.request_hash,
+            "recorded_at": at,
+        }
+        try:
+            return await self._insert(commands, values)
+        except DBAPIError as error:
+            if is_lock_timeout(error):
+                detail = "The first request with this key is still running."
+                raise Conflict(detail, code=Code.IDEMPOTENCY_IN_PROGRESS) from error
+            raise
+
+    async def record(self, command: Command, answer: Answer) -> None:
+        await self._connection.execute(
+            update(commands)
+            .where(commands.c.id == command.id)
+            .values(status=answer.status, headers=dict(answer.headers), body=answer.body)
+        )
+
+    async def mark_reversed(self, command_id: UUID, reversal_id: UUID, at: datetime) -> bool:
+        return await self._insert(reversals, {"command_id": command_id, "reversal_id": reversal_id, "recorded_at": at})
+
+    async def _insert(self, table: Table, values: dict[str, object]) -> bool:
+        try:
+            await self._connection.execute(insert(table), values)
+        except IntegrityError:
+            return False
+        return True
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,70 @@
+"""Whether the process lives, and whether it can serve."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from warehouse.http.json import JsonResponse
+
+CHECK_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[object]]
+"""Asks something that the service stands on whether it answers; any exception means that it does not."""
+
+log = logging.getLogger(__name__)
+
+
+class CheckState(StrEnum):
+    OK = "ok"
+    FAILING = "failing"
+
+
+class Liveness(BaseModel):
+    status: CheckState
+
+
+class ReadinessStatus(StrEnum):
+    READY = "ready"
+    NOT_READY = "not_ready"
+
+
+class Readiness(BaseModel):
+    """`checks` has the state of each thing that the service stands on."""
+
+    status: ReadinessStatus
+    checks: dict[str, CheckState]
+
+
+def health_router(checks: Mapping[str, Check], seconds: float = CHECK_SECONDS) -> APIRouter:
+    """`checks` by the names under which /readyz tells of them; each has so many `seconds`."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", response_model=Liveness)
+    async def livez() -> Response:
+        """The process answers. Says nothing of what it stands on."""
+        return JsonResponse({"status": CheckState.OK})
+
+    @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+    async def readyz() -> Response:
+        """Everything that the service stands on answers; 503 names what does not."""
+        answers = await asyncio.gather(*(_state(name, check, seconds) for name, check in checks.items()))
+        states = dict(zip(checks, answers, strict=True))
+        ready = all(state is CheckState.OK for state in states.values())
+        status = ReadinessStatus.READY if ready else ReadinessStatus.NOT_READY
+        return JsonResponse({"status": status, "checks": states}, 200 if ready else 503)
+
+    return router
+
+
+async def _state(name: str, check: Check, seconds: float) -> CheckState:
+    try:
+        async with asyncio.timeout(seconds):
+            await check()
+    except Exception as error:  # noqa: BLE001 (whatever it is, the answer is the same; its text may hold a password)
+        log.warning("health.failing check=%s error=%s", name, type(error).__name__)
+        return CheckState.FAILING
+    return CheckState.OK

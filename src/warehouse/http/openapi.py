@@ -1,0 +1,311 @@
+"""The OpenAPI document. FastAPI writes what it knows; the rest follows from the shape of each operation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from warehouse.http.access import PUBLIC, REQUIRED_ROLE
+from warehouse.http.problems import MEDIA_TYPE, Problem
+from warehouse.http.routes import operations
+
+Json = dict[str, Any]
+
+DESCRIPTION = """\
+Stock that cannot be oversold. Send your API key as `Authorization: Bearer wh_…`.
+
+* **Errors** are problem documents (RFC 9457); decide by their `code`.
+* **Commands** (every POST with an effect) take an `Idempotency-Key`: sent again they answer the same again.
+* **Changes** name the version that they are meant for in `If-Match`; a newer one is answered with 412.
+* **Lists** come in pages: send `next_cursor` as `cursor`, until it is null.
+"""
+
+TAGS = (
+    {"name": "products", "description": "What is kept: the catalogue."},
+    {"name": "warehouses", "description": "Where it is kept: warehouses and the locations in them."},
+    {"name": "stock", "description": "How much of it is where, and how that came to be."},
+    {"name": "commands", "description": "What changes stock: all lines of a command take effect, or none."},
+    {"name": "reservations", "description": "Stock that is promised until a time."},
+    {"name": "api-keys", "description": "Who may ask."},
+    {"name": "operations", "description": "How the service is doing."},
+)
+
+CONTACT = {"name": "The Warehouse authors"}
+LICENCE = {"name": "MIT", "identifier": "MIT"}
+SERVERS = ({"url": "/", "description": "This server"},)
+SECURITY_SCHEME = "apiKey"
+
+_HEADERS: Mapping[str, str] = {
+    "X-Request-Id": "The client's own, or a new one; the log knows the request by it.",
+    "ETag": "The version of the record, for If-Match and If-None-Match.",
+    "Location": "Where the new record is.",
+    "Link": 'The next page, as `<…>; rel="next"` (RFC 8288); absent on the last one.',
+    "Idempotent-Replayed": "`true` where this is the recorded answer to an earlier request with the same key.",
+    "WWW-Authenticate": "How to authenticate: `Bearer`.",
+    "Retry-After": "Seconds after which to try again.",
+}
+
+_PROBLEM_HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 503: "Retry-After"}
+
+_PROBLEM_RESPONSES: Mapping[int, tuple[str, str]] = {
+    400: ("MalformedRequest", "The request, a cursor, a key or a precondition cannot be parsed."),
+    401: ("Unauthenticated", "There is no valid API key in the request."),
+    403: ("Forbidden", "The role of the API key does not allow it."),
+    404: ("NotFound", "There is no such thing."),
+    409: ("Conflict", "The state of the records refuses it; the code says how."),
+    412: ("StaleVersion", "The record has changed; `current_version` has its version now."),
+    413: ("TooLarge", "The body is too large."),
+    415: ("UnsupportedMediaType", "The body is of a media type that is not read here."),
+    422: ("Invalid", "It parses, but is not valid; `errors` names every fault."),
+    428: ("PreconditionRequired", "If-Match is required."),
+    500: ("InternalError", "The server failed."),
+    503: ("Unavailable", "The service is not available at the moment."),
+}
+
+_IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "ETags that the client has: answered with 304 where one of them is current.",
+}
+
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+def customise(app: FastAPI) -> None:
+    """Has `app.openapi()` answer our document, made once."""
+    app.openapi = partial(_remembered, app)  # type: ignore[method-assign]
+
+
+def _remembered(app: FastAPI) -> Json:
+    app.openapi_schema = app.openapi_schema or document(app)
+    return app.openapi_schema
+
+
+def document(app: FastAPI) -> Json:
+    """Raises `RuntimeError` where two operations have one name, or one has not exactly one known tag."""
+    written = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=[dict(tag) for tag in TAGS],
+        servers=[dict(server) for server in SERVERS],
+        contact=dict(CONTACT),
+        license_info=dict(LICENCE),
+    )
+    _complete_components(written.setdefault("components", {}))
+    found = list(_operations(app, written))
+    _check_names(found)
+    for operation in found:
+        _complete(operation)
+    for operation in found:
+        _link(operation, found)
+    for part in ("paths", "components"):
+        written[part] = _without_titles(written[part])
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """An operation in the document, and what of its shape decides what is said of it."""
+
+    name: str
+    path: str
+    method: str
+    content: Json
+    schemas: Mapping[str, Json]
+
+    @property
+    def is_public(self) -> bool:
+        return PUBLIC.covers(self.path)
+
+    @property
+    def has_body(self) -> bool:
+        return "requestBody" in self.content
+
+    def takes(self, place: str, name: str | None = None) -> bool:
+        return any(each["in"] == place and name in (None, each["name"]) for each in self.parameters())
+
+    def parameters(self) -> list[Json]:
+        found: list[Json] = self.content.setdefault("parameters", [])
+        return found
+
+    def path_parameters(self) -> list[str]:
+        return [each["name"] for each in self.parameters() if each["in"] == "path"]
+
+    def successes(self) -> Iterator[tuple[str, Json]]:
+        return ((status, each) for status, each in self.content["responses"].items() if status.startswith("2"))
+
+    def answers(self, member: str) -> bool:
+        """Whether the successful answer is an object with this member."""
+        return any(member in self._members(response) for _, response in self.successes())
+
+    def _members(self, response: Json) -> Json:
+        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+        members: Json = self.schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        return members
+
+
+_Rule = tuple[Callable[[_Operation], bool], tuple[int, ...]]
+
+_PROBLEMS: tuple[_Rule, ...] = (
+    (lambda operation: True, (500,)),
+    (lambda operation: not operation.is_public, (401, 403, 422, 503)),
+    (lambda operation: operation.has_body, (400, 413, 415)),
+    (lambda operation: operation.takes("query", "cursor"), (400,)),
+    (lambda operation: operation.takes("path"), (404,)),
+    (lambda operation: operation.takes("header", "Idempotency-Key"), (400, 409)),
+    (lambda operation: operation.takes("header", "If-Match"), (400, 409, 412, 428)),
+)
+"""Which operations answer which problems."""
+
+_SUCCESS_HEADERS: tuple[tuple[Callable[[_Operation], bool], str], ...] = (
+    (lambda operation: True, "X-Request-Id"),
+    (lambda operation: operation.answers("version"), "ETag"),
+    (lambda operation: operation.answers("next_cursor"), "Link"),
+    (lambda operation: operation.takes("header", "Idempotency-Key"), "Idempotent-Replayed"),
+    (lambda operation: "201" in operation.content["responses"] and operation.answers("id"), "Location"),
+)
+"""Which operations' successful answers have which headers."""
+
+
+def _operations(app: FastAPI, written: Json) -> Iterator[_Operation]:
+    schemas = written["components"]["schemas"]
+    for operation in operations(app):
+        if operation.api is None or not operation.api.include_in_schema:
+            continue
+        for method in operation.methods:
+            content = written["paths"][operation.path][method.lower()]
+            yield _Operation(operation.name, operation.path, method, content, schemas)
+
+
+def _check_names(found: list[_Operation]) -> None:
+    names = [operation.name for operation in found]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise RuntimeError(f"Several operations have the names {sorted(repeated)}.")
+    known = {tag["name"] for tag in TAGS}
+    for operation in found:
+        if len(operation.content.get("tags", ())) != 1 or not known.issuperset(operation.content["tags"]):
+            raise RuntimeError(f"{operation.name} needs exactly one tag, of {sorted(known)}.")
+
+
+def _complete(operation: _Operation) -> None:
+    operation.content["operationId"] = operation.name
+    operation.content["security"] = [] if operation.is_public else [{SECURITY_SCHEME: []}]
+    _complete_input(operation)
+    _complete_successes(operation)
+    _complete_problems(operation)
+
+
+def _complete_input(operation: _Operation) -> None:
+    if operation.method == "GET" and operation.answers("version"):
+        operation.parameters().append(dict(_IF_NONE_MATCH))
+    for parameter in operation.parameters():
+        parameter["schema"] = _without_null(parameter["schema"])
+        parameter["schema"].pop("description", None)
+    if operation.method == "PATCH" and operation.has_body:
+        content = operation.content["requestBody"]["content"]
+        operation.content["requestBody"]["content"] = {_MERGE_PATCH: content["application/json"], **content}
+    if role := REQUIRED_ROLE.get(operation.name):
+        text = f"Needs the role `{role}` or above."
+        operation.content["description"] = "\n\n".join(filter(None, (operation.content.get("description"), text)))
+
+
+def _complete_successes(operation: _Operation) -> None:
+    names = [name for applies, name in _SUCCESS_HEADERS if applies(operation)]
+    for _, response in operation.successes():
+        response.setdefault("headers", {}).update(_header_references(names))
+    if operation.takes("header", "If-None-Match"):
+        operation.content["responses"]["304"] = {
+            "description": "The client has the current version.",
+            "headers": _header_references(["X-Request-Id", "ETag"]),
+        }
+
+
+def _complete_problems(operation: _Operation) -> None:
+    responses = operation.content["responses"]
+    statuses = {status for applies, some in _PROBLEMS if applies(operation) for status in some}
+    statuses |= {
+        status for status in _PROBLEM_RESPONSES if "content" not in responses.get(str(status), {"content": ...})
+    }
+    for status in statuses:
+        name, _ = _PROBLEM_RESPONSES[status]
+        responses[str(status)] = {"$ref": f"#/components/responses/{name}"}
+    operation.content["responses"] = dict(sorted(responses.items()))
+
+
+def _link(operation: _Operation, others: list[_Operation]) -> None:
+    """From the answer that makes a record to every operation on that record."""
+    if not operation.name.startswith("create_") or not operation.answers("id"):
+        return
+    record = operation.name.removeprefix("create")
+    links = {
+        other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
+        for other in others
+        for parameter in other.path_parameters()[-1:]
+        if f"{record}_id".endswith(f"_{parameter}")
+    }
+    for _, response in operation.successes():
+        response["links"] = links
+
+
+def _complete_components(components: Json) -> None:
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = components.setdefault("schemas", {})
+    for replaced in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(replaced, None)
+    schemas.update(problem.pop("$defs"), Problem=problem)
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["headers"] = {name: _header(text) for name, text in _HEADERS.items()}
+    components["responses"] = {name: _response(status) for status, (name, _) in _PROBLEM_RESPONSES.items()}
+    components["securitySchemes"] = {
+        SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "description": "An API key; it begins with `wh_`."}
+    }
+
+
+def _header(text: str) -> Json:
+    return {"description": text, "schema": {"type": "string"}}
+
+
+def _header_references(names: list[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _response(status: int) -> Json:
+    _, text = _PROBLEM_RESPONSES[status]
+    own = _PROBLEM_HEADERS.get(status)
+    return {
+        "description": text,
+        "headers": _header_references(["X-Request-Id", *([own] if own else [])]),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter that may be left out is not one that may be null."""
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    return {**choices[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+
+
+_NAMED = frozenset({"properties", "schemas", "responses", "parameters", "headers", "links"})
+_OPAQUE = frozenset({"example", "examples", "default", "const", "enum"})
+
+
+def _without_titles(node: Any, named: bool = False) -> Any:
+    """`title` as pydantic makes it of every name; in a map of `named` things it is a name itself."""
+    if isinstance(node, list):
+        return [_without_titles(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: value if key in _OPAQUE and not named else _without_titles(value, key in _NAMED and not named)
+        for key, value in node.items()
+        if named or key != "title"
+    }

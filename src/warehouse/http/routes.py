@@ -1,0 +1,54 @@
+"""What the routes of an application are called and where they stand; they have been a tree since FastAPI 0.137."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import BaseRoute
+from starlette.types import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`name` is that of the function behind it and serves as operation id; `path` is whole, with its `{parameters}`."""
+
+    name: str
+    path: str
+    pattern: re.Pattern[str]
+    methods: frozenset[str]
+    route: BaseRoute
+
+    @property
+    def api(self) -> APIRoute | None:
+        """None for a page, a file or a mounted application, which take no part in the API."""
+        return self.route if isinstance(self.route, APIRoute) else None
+
+
+def operations(app: FastAPI) -> Iterator[Operation]:
+    for context in iter_route_contexts(app.routes):
+        yield Operation(
+            name=context.name or "",
+            path=context.path_format or "",
+            pattern=context.path_regex,
+            methods=frozenset(context.methods or ()),
+            route=context.original_route,
+        )
+
+
+def templates(app: FastAPI) -> Mapping[int, str]:
+    """The whole path template of each route, by the `id` of the route: its own `path` lacks the routers' prefixes."""
+    return {id(operation.route): operation.path for operation in operations(app)}
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """Every method that is answered at a path, in alphabetical order."""
+    return sorted({method for each in operations(app) if each.pattern.match(path) for method in each.methods})
+
+
+def route_path(scope: Scope) -> str:
+    """The path as the routes see it: without the prefix under which a proxy serves the application."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path

@@ -1,0 +1,265 @@
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from warehouse.errors import Code, Conflict, FieldError
+from warehouse.locations.model import (
+    CodeSort,
+    Location,
+    LocationDraft,
+    LocationKind,
+    Warehouse,
+    WarehouseDraft,
+    WarehouseStatus,
+)
+from warehouse.storage.dialects import behind, for_update
+from warehouse.storage.tables import locations, warehouses
+from warehouse.text import compare_key
+
+CHUNK = 1000
+"""Values in one IN list."""
+
+WAREHOUSE_COLUMNS = [warehouses.c[name] for name in Warehouse.__dataclass_fields__]
+LOCATION_COLUMNS = [locations.c[name] for name in Location.__dataclass_fields__]
+
+
+class SqlWarehouseRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    async def get(self, warehouse_id: UUID) -> Warehouse | None:
+        return await self._one(warehouses.c.id == warehouse_id)
+
+    async def find(self, ids: Collection[UUID]) -> list[Warehouse]:
+        found = []
+        for chunk in _chunks(ids):
+            rows = await self._connection.execute(select(*WAREHOUSE_COLUMNS).where(warehouses.c.id.in_(chunk)))
+            found += [_warehouse(row) for row in rows]
+        return found
+
+    async def by_code(self, code: str) -> Warehouse | None:
+        return await self._one(warehouses.c.code_key == compare_key(code))
+
+    async def lock(self, warehouse_id: UUID) -> bool:
+        statement = select(warehouses.c.id).where(warehouses.c.id == warehouse_id)
+        rows = await self._connection.execute(for_update(self._dialect, statement, warehouses))
+        return rows.one_or_none() is not None
+
+    async def add(self, warehouse_id: UUID, draft: WarehouseDraft, at: datetime) -> Warehouse:
+        warehouse = _warehouse_of(warehouse_id, draft, 1, at, at)
+        with _unique_code(f"Another warehouse has the code {draft.code}."):
+            await self._connection.execute(insert(warehouses), _warehouse_values(warehouse))
+        return warehouse
+
+    async def replace(self, warehouse: Warehouse, draft: WarehouseDraft, at: datetime) -> Warehouse | None:
+        changed = _warehouse_of(warehouse.id, draft, warehouse.version + 1, warehouse.created_at, at)
+        statement = update(warehouses).where(*_unchanged(warehouses, warehouse))
+        with _unique_code(f"Another warehouse has the code {draft.code}."):
+            result = await self._connection.execute(statement, _warehouse_values(changed))
+        return changed if result.rowcount == 1 else None
+
+    async def delete(self, warehouse: Warehouse) -> bool:
+        with _unreferred(f"Warehouse {warehouse.code} has locations; delete them first, or archive it instead."):
+            result = await self._connection.execute(delete(warehouses).where(*_unchanged(warehouses, warehouse)))
+        return result.rowcount == 1
+
+    async def page(
+        self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
+    ) -> list[Warehouse]:
+        statement = select(*WAREHOUSE_COLUMNS)
+        if status is not None:
+            statement = statement.where(warehouses.c.status == status)
+        rows = await self._connection.execute(_by_code(warehouses, statement, sort, after, limit))
+        return [_warehouse(row) for row in rows]
+
+    async def _one(self, condition: ColumnElement[bool]) -> Warehouse | None:
+        row = (await self._connection.execute(select(*WAREHOUSE_COLUMNS).where(condition))).one_or_none()
+        return None if row is None else _warehouse(row)
+
+
+class SqlLocationRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, location_id: UUID) -> Location | None:
+        statement = select(*LOCATION_COLUMNS).where(locations.c.id == location_id)
+        row = (await self._connection.execute(statement)).one_or_none()
+        return None if row is None else _location(row)
+
+    async def find(self, ids: Collection[UUID]) -> list[Location]:
+        return await self._in(locations.c.id, ids)
+
+    async def by_codes(self, warehouse_id: UUID | None, codes: Collection[str]) -> list[Location]:
+        within = () if warehouse_id is None else (locations.c.warehouse_id == warehouse_id,)
+        return await self._in(locations.c.code_key, {compare_key(code) for code in codes}, *within)
+
+    async def of_kinds(self, warehouse_id: UUID, kinds: Collection[LocationKind]) -> list[Location]:
+        statement = select(*LOCATION_COLUMNS).where(
+            locations.c.warehouse_id == warehouse_id, locations.c.kind.in_(list(kinds))
+        )
+        rows = await self._connection.execute(statement.order_by(locations.c.code_key))
+        return [_location(row) for row in rows]
+
+    async def add(self, location_id: UUID, warehouse_id: UUID, draft: LocationDraft, at: datetime) -> Location:
+        location = _location_of(location_id, warehouse_id, draft, 1, at, at)
+        with _unique_code(f"Another location of the warehouse has the code {draft.code}."):
+            await self._connection.execute(insert(locations), _location_values(location))
+        return location
+
+    async def replace(self, location: Location, draft: LocationDraft, at: datetime) -> Location | None:
+        version = location.version + 1
+        changed = _location_of(location.id, location.warehouse_id, draft, version, location.created_at, at)
+        statement = update(locations).where(*_unchanged(locations, location))
+        with _unique_code(f"Another location of the warehouse has the code {draft.code}."):
+            result = await self._connection.execute(statement, _location_values(changed))
+        return changed if result.rowcount == 1 else None
+
+    async def delete(self, location: Location) -> bool:
+        with _unreferred(f"Location {location.code} has stock, a history of stock, or locations in it."):
+            result = await self._connection.execute(delete(locations).where(*_unchanged(locations, location)))
+        return result.rowcount == 1
+
+    async def page(
+        self,
+        warehouse_id: UUID,
+        kind: LocationKind | None,
+        parent_id: UUID | None,
+        sort: CodeSort,
+        after: Sequence[Any] | None,
+        limit: int,
+    ) -> list[Location]:
+        statement = select(*LOCATION_COLUMNS).where(locations.c.warehouse_id == warehouse_id)
+        if kind is not None:
+            statement = statement.where(locations.c.kind == kind)
+        if parent_id is not None:
+            statement = statement.where(locations.c.parent_id == parent_id)
+        rows = await self._connection.execute(_by_code(locations, statement, sort, after, limit))
+        return [_location(row) for row in rows]
+
+    async def _in(
+        self, column: ColumnElement[Any], values: Collection[Any], *within: ColumnElement[bool]
+    ) -> list[Location]:
+        found = []
+        for chunk in _chunks(values):
+            rows = await self._connection.execute(select(*LOCATION_COLUMNS).where(column.in_(chunk), *within))
+            found += [_location(row) for row in rows]
+        return found
+
+
+def _chunks(values: Collection[Any]) -> Iterator[list[Any]]:
+    distinct = list(set(values))
+    return (distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK))
+
+
+def _unchanged(table: Table, record: Warehouse | Location) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.c.id == record.id, table.c.version == record.version
+
+
+def _by_code(
+    table: Table, statement: Select[Any], sort: CodeSort, after: Sequence[Any] | None, limit: int
+) -> Select[Any]:
+    descending = sort is CodeSort.CODE_DESCENDING
+    order = (table.c.code_key, table.c.id)
+    if after is not None:
+        statement = statement.where(behind(order, after, descending=descending))
+    return statement.order_by(*[column.desc() if descending else column.asc() for column in order]).limit(limit)
+
+
+@contextmanager
+def _unique_code(detail: str) -> Iterator[None]:
+    # A missing parent or warehouse would end here too: callers hold the warehouse's lock, so neither can go missing.
+    try:
+        yield
+    except IntegrityError as error:
+        fault = FieldError("/code", Code.DUPLICATE_CODE, detail)
+        raise Conflict(detail, code=Code.DUPLICATE_CODE, errors=(fault,)) from error
+
+
+@contextmanager
+def _unreferred(detail: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(detail, code=Code.IN_USE) from error
+
+
+def _warehouse_values(warehouse: Warehouse) -> dict[str, Any]:
+    return {column.name: getattr(warehouse, column.name) for column in WAREHOUSE_COLUMNS} | {
+        "code_key": compare_key(warehouse.code)
+    }
+
+
+def _location_values(location: Location) -> dict[str, Any]:
+    return {column.name: getattr(location, column.name) for column in LOCATION_COLUMNS} | {
+        "code_key": compare_key(location.code)
+    }
+
+
+def _warehouse_of(
+    warehouse_id: UUID, draft: WarehouseDraft, version: int, created_at: datetime, updated_at: datetime
+) -> Warehouse:
+    return Warehouse(
+        id=warehouse_id,
+        code=draft.code,
+        name=draft.name,
+        address=draft.address,
+        status=draft.status,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def _location_of(
+    location_id: UUID,
+    warehouse_id: UUID,
+    draft: LocationDraft,
+    version: int,
+    created_at: datetime,
+    updated_at: datetime,
+) -> Location:
+    return Location(
+        id=location_id,
+        warehouse_id=warehouse_id,
+        parent_id=draft.parent_id,
+        code=draft.code,
+        name=draft.name,
+        kind=draft.kind,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def _warehouse(row: Row[Any]) -> Warehouse:
+    return Warehouse(
+        row.id,
+        row.code,
+        row.name,
+        row.address,
+        WarehouseStatus(row.status),
+        row.version,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _location(row: Row[Any]) -> Location:
+    return Location(
+        row.id,
+        row.warehouse_id,
+        row.parent_id,
+        row.code,
+        row.name,
+        LocationKind(row.kind),
+        row.version,
+        row.created_at,
+        row.updated_at,
+    )

@@ -1,0 +1,70 @@
+"""Runs the server process, and the private Valkey beside it where none is set."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from warehouse.embedded import private_valkey
+from warehouse.settings import Settings
+
+APPLICATION = "warehouse.app:from_environment"
+DRAIN_SECONDS = 10
+
+
+class AddressTakenError(RuntimeError):
+    """Something else listens at the address; the message names it."""
+
+
+@contextmanager
+def redis_for_processes(settings: Settings) -> Iterator[None]:
+    """With no Redis set, start the private one and tell the server's processes of it, who then run the worker too."""
+    if settings.redis.url:
+        yield
+        return
+    with private_valkey() as url:
+        os.environ["WAREHOUSE_REDIS_URL"] = url
+        os.environ["WAREHOUSE_JOBS_IN_PROCESS"] = "true"
+        yield
+
+
+def check_address(host: str, port: int) -> None:
+    """Raises `AddressTakenError`: sooner, and in plainer words, than the server would."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise AddressTakenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
+def serve(host: str, port: int, workers: int, ready: Callable[[], None] | None = None) -> None:
+    """Serve until told to stop. `ready` is called once requests are answered (with one process only)."""
+    options: dict[str, Any] = {
+        "factory": True,
+        "host": host,
+        "port": port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": DRAIN_SECONDS,
+    }
+    if workers > 1:
+        uvicorn.run(APPLICATION, workers=workers, **options)
+    else:
+        _AnnouncingServer(uvicorn.Config(APPLICATION, **options), ready).run()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None and not self.should_exit:
+            self._ready()

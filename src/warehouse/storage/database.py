@@ -1,0 +1,113 @@
+"""The engines of one database: one for transactions, one for single reads."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from warehouse.settings import DatabaseSettings
+from warehouse.storage.dialects import MYSQL_NAMES
+
+RECYCLE = 300
+"""Seconds after which an idle connection is not trusted any more."""
+
+
+class SqlDatabase:
+    """Opens connections; `close()` it at the end.
+
+    Transactions run at READ COMMITTED (on SQLite one at a time, begun with its write lock). Reads run in autocommit,
+    so that each statement is one round trip and sees the newest committed state.
+    """
+
+    def __init__(self, url: str, settings: DatabaseSettings) -> None:
+        self.dialect = make_url(url).get_backend_name()
+        self._writes = _engine(url, self.dialect, settings, read_only=False)
+        self._reads = _engine(url, self.dialect, settings, read_only=True)
+
+    @contextlib.asynccontextmanager
+    async def connect(self, *, read_only: bool) -> AsyncIterator[AsyncConnection]:
+        engine = self._reads if read_only else self._writes
+        async with engine.connect() as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raises what the driver raises where the database does not answer."""
+        async with self._reads.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
+    async def close(self) -> None:
+        await self._writes.dispose()
+        await self._reads.dispose()
+
+
+def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bool) -> AsyncEngine:
+    options: dict[str, Any] = {
+        "pool_size": settings.pool_size,
+        "max_overflow": 0,
+        "pool_timeout": settings.timeout,
+        "pool_recycle": RECYCLE,
+    }
+    if dialect == "sqlite":
+        return _sqlite_engine(url, settings, options, read_only=read_only)
+    options["isolation_level"] = "AUTOCOMMIT" if read_only else "READ COMMITTED"
+    options["connect_args"] = _connect_arguments(dialect, settings)
+    engine = create_async_engine(url, **options)
+    if dialect in MYSQL_NAMES:
+        event.listen(engine.sync_engine, "connect", _bound_mysql_statements(settings.timeout))
+    return engine
+
+
+def _connect_arguments(dialect: str, settings: DatabaseSettings) -> dict[str, Any]:
+    seconds = settings.timeout
+    if dialect == "postgresql":
+        limits = {"lock_timeout": f"{int(seconds * 1000)}", "statement_timeout": f"{int(seconds * 1000)}"}
+        return {"timeout": seconds, "server_settings": {**limits, "timezone": "UTC"}}
+    return {"connect_timeout": max(1, round(seconds)), "charset": "utf8mb4"}
+
+
+def _bound_mysql_statements(seconds: float) -> Any:
+    """The driver has no read time-out: let the server end what takes too long."""
+
+    def bound(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SELECT VERSION()")
+        (version,) = cursor.fetchone() or ("",)
+        lock_wait = f"innodb_lock_wait_timeout = {max(1, round(seconds))}"
+        statement = (
+            f"max_statement_time = {seconds}" if "MariaDB" in version else f"max_execution_time = {int(seconds * 1000)}"
+        )
+        strict = "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+        cursor.execute(f"SET SESSION {lock_wait}, {statement}, {strict}, time_zone = '+00:00'")
+        cursor.close()
+
+    return bound
+
+
+def _sqlite_engine(url: str, settings: DatabaseSettings, options: dict[str, Any], *, read_only: bool) -> AsyncEngine:
+    # Writers take turns in our own queue, which is fair, rather than in SQLite's busy loop, which is not.
+    options["pool_size"] = settings.pool_size if read_only else 1
+    options["pool_recycle"] = -1
+    engine = create_async_engine(url, connect_args={"isolation_level": None}, **options)
+
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode = WAL",
+            f"busy_timeout = {int(settings.timeout * 1000)}",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+            "cache_size = -65536",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    if not read_only:
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine

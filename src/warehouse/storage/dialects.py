@@ -1,0 +1,82 @@
+"""What the databases say differently, and nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, and_, cast, column, func, literal_column, or_, select, table, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+from warehouse.storage.tables import products
+
+MYSQL_NAMES = ("mysql", "mariadb")
+
+
+def upsert(dialect: str, target: Table, changes: Mapping[str, Any]) -> Insert:
+    """INSERT one row or many; where the primary key is taken, set `changes` instead.
+
+    A value that is a function gets the row that was to be inserted: `lambda new: balances.c.on_hand + new.on_hand`.
+    MySQL evaluates the changes one after the other, each seeing the ones before it: give them in such an order.
+    """
+    if dialect in MYSQL_NAMES:
+        statement = mysql.insert(target)
+        pairs = [(name, _resolve(value, statement.inserted)) for name, value in changes.items()]
+        return statement.on_duplicate_key_update(pairs)
+    insert = postgresql.insert(target) if dialect == "postgresql" else sqlite.insert(target)
+    values = {name: _resolve(value, insert.excluded) for name, value in changes.items()}
+    return insert.on_conflict_do_update(index_elements=list(target.primary_key.columns), set_=values)
+
+
+def _resolve(value: Any, new: Any) -> Any:
+    return value(new) if callable(value) else value
+
+
+def for_update(dialect: str, statement: Select[Any], of: Table) -> Select[Any]:
+    """Lock the rows of `of`. SQLite needs no such clause: its write transactions run one at a time."""
+    if dialect == "sqlite":
+        return statement
+    # MariaDB has no FOR UPDATE OF: there the joined rows, which nobody else updates, are locked with it.
+    return statement.with_for_update(of=of) if dialect == "postgresql" else statement.with_for_update()
+
+
+def behind(columns: Sequence[ColumnElement[Any]], values: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
+    """The rows behind a position in a total order, in the form that every optimiser turns into one index range:
+    `a >= :a AND (a > :a OR (a = :a AND …))`. MySQL does not do so with a row comparison."""
+    first, value = columns[0], values[0]
+    beyond: ColumnElement[bool] = first < value if descending else first > value
+    if len(columns) == 1:
+        return beyond
+    rest = behind(columns[1:], values[1:], descending=descending)
+    reach: ColumnElement[bool] = first <= value if descending else first >= value
+    return and_(reach, or_(beyond, and_(first == value, rest)))
+
+
+def full_text(dialect: str, words: Sequence[str]) -> Select[Any]:
+    """The ids of products in whose `search_text` every one of the words begins a word. Words are letters and digits."""
+    if dialect == "postgresql":
+        query = " & ".join(f"'{word}':*" for word in words)
+        # Not to_tsvector: its parser has ideas of its own about what is a word.
+        lexemes = func.array_to_tsvector(func.string_to_array(products.c.search_text, literal_column("' '")))
+        return select(products.c.id).where(lexemes.op("@@")(cast(query, postgresql.TSQUERY)))
+    if dialect == "sqlite":
+        search, documents = (
+            table("product_search", column("rowid")),
+            table("product_documents", column("document"), column("product_id", products.c.id.type)),
+        )
+        query = " ".join(f'"{word}"*' for word in words)
+        return (
+            select(documents.c.product_id.label("id"))
+            .select_from(search.join(documents, documents.c.document == search.c.rowid))
+            .where(text("product_search MATCH :words").bindparams(words=query))
+        )
+    query = " ".join(f"+{SEARCH_MARK}{word}*" for word in words)
+    return select(products.c.id).where(mysql.match(products.c.search_text, against=query).in_boolean_mode())
+
+
+SEARCH_MARK = "zq"
+"""InnoDB indexes neither words of under three letters nor stop words; with a mark before it no word is either."""
+
+
+def searchable(dialect: str, words: str) -> str:
+    """`search_text` as this database is to store it."""
+    return " ".join(SEARCH_MARK + word for word in words.split()) if dialect in MYSQL_NAMES else words

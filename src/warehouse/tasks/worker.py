@@ -1,0 +1,81 @@
+"""The ARQ worker, as a process of its own or inside the server's."""
+
+import asyncio
+import logging
+
+import orjson
+from arq import cron
+from arq.connections import RedisSettings
+from arq.worker import Worker
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from warehouse.stock.jobs import expire_reservations
+from warehouse.stock.reserving import ReservationService
+
+SWEEP_SECONDS = set(range(0, 60, 5))
+JOB_SECONDS = 30
+DRAIN_SECONDS = 30
+RESTART_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def make_worker(redis_url: str, reservations: ReservationService, *, handle_signals: bool) -> Worker:
+    """On SIGTERM, with `handle_signals`, it lets running jobs end."""
+    return Worker(
+        functions=[expire_reservations],
+        cron_jobs=[cron(expire_reservations, second=SWEEP_SECONDS, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
+        redis_settings=_redis_settings(redis_url),
+        ctx={"reservations": reservations},
+        handle_signals=handle_signals,
+        job_completion_wait=DRAIN_SECONDS if handle_signals else 0,
+        job_timeout=JOB_SECONDS,
+        job_serializer=orjson.dumps,
+        job_deserializer=orjson.loads,
+        log_results=False,
+    )
+
+
+async def run_worker(redis_url: str, reservations: ReservationService) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    worker = make_worker(redis_url, reservations, handle_signals=True)
+    try:
+        await worker.async_run()
+    except asyncio.CancelledError:
+        log.info("worker.stopped")
+    finally:
+        await worker.close()
+
+
+async def run_in_process(redis_url: str, reservations: ReservationService) -> None:
+    """Run a worker until cancelled; one that Redis left in the lurch is replaced."""
+    logging.getLogger("arq").setLevel(logging.WARNING)
+    while True:
+        worker = make_worker(redis_url, reservations, handle_signals=False)
+        try:
+            await worker.main()
+        except asyncio.CancelledError:
+            await _stop(worker)
+            raise
+        except Exception as error:  # noqa: BLE001 (ARQ raises whatever Redis or a job did to it)
+            log.warning("worker.restarting error=%s", type(error).__name__)
+            await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _stop(worker: Worker) -> None:
+    for task in worker.tasks.values():
+        task.cancel()
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    if worker._pool is not None:
+        await worker._pool.aclose(close_connection_pool=True)
+
+
+def _redis_settings(url: str) -> RedisSettings:
+    """ARQ's own do not survive a second without Redis."""
+    settings = RedisSettings.from_dsn(url)
+    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.1), 20)
+    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]
+    return settings

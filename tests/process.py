@@ -1,0 +1,165 @@
+"""A server program as a child of the tests: started in a temporary folder, awaited, and never left behind."""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+LAUNCHES = 3
+LOG_TAIL = 30
+PR_SET_PDEATHSIG = 1
+
+
+class ServerError(Exception):
+    """A server did not start; the text ends with the last lines of its log."""
+
+
+class Process(ABC):
+    """One server on 127.0.0.1, its data and log in a folder that `stop` removes.
+
+    Start it from a thread that lives as long as the tests do: Linux ends it together with that thread.
+    """
+
+    name: ClassVar[str]
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    account: pwd.struct_passwd | None = None
+    """The user to run as, where it is not the current one."""
+
+    port: int
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def initialise(self) -> None:
+        """Make what the server needs in `folder` before its first start."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """The server in the foreground, listening on `port`."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises one of `not_ready` until the server answers."""
+
+    @property
+    @abstractmethod
+    def not_ready(self) -> tuple[type[Exception], ...]: ...
+
+    def start(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"warehouse-{self.name}-"))
+        if self.account:
+            os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
+        try:
+            self.initialise()
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.send_signal(self.stop_signal)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        shutil.rmtree(self.folder)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def run(self, *command: str | Path) -> None:
+        """Run a program of the server to its end, as the server's user."""
+        process = self._spawn([str(part) for part in command])
+        if process.wait() != 0:
+            raise ServerError(f"{command[0]} ended with {process.returncode}\n{self._log_tail()}")
+
+    def _launch(self) -> None:
+        # Another program may take the free port before the server does.
+        for _ in range(LAUNCHES):
+            self.port = free_port()
+            self._process = self._spawn(self.command())
+            if self._answers(self._process):
+                return
+        raise ServerError(f"{self.name} ended while it started\n{self._log_tail()}")
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """True when the server is ready, False when it has ended."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.ping()
+            except self.not_ready:
+                try:
+                    process.wait(0.05)
+                except subprocess.TimeoutExpired:
+                    continue
+                return False
+            return True
+        raise ServerError(f"{self.name} was not ready after {START_SECONDS} s\n{self._log_tail()}")
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop their servers
+                user=self.account.pw_uid if self.account else None,
+                group=self.account.pw_gid if self.account else None,
+                extra_groups=[] if self.account else None,
+                preexec_fn=_ends_with_parent(self.orphan_signal),
+            )
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "server.log"
+
+    def _log_tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+
+
+def _ends_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def prepare_child() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, orphan_signal)
+
+    return prepare_child
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

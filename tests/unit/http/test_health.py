@@ -1,0 +1,60 @@
+import asyncio
+import logging
+
+import pytest
+
+from tests.unit.http.asgi import application, client
+from warehouse.http.health import Check, health_router
+
+
+async def answering() -> None:
+    pass
+
+
+async def refusing() -> None:
+    raise ConnectionError("mysql://root:hunter2@db refused")
+
+
+async def silent() -> None:
+    await asyncio.Event().wait()
+
+
+async def ready(**checks: Check) -> tuple[int, object]:
+    app = application()
+    app.include_router(health_router(checks, seconds=0.01))
+    async with client(app) as http:
+        response = await http.get("/readyz")
+    assert "hunter2" not in response.text
+    return response.status_code, response.json()
+
+
+async def test_a_live_process_says_so_whatever_it_stands_on() -> None:
+    app = application()
+    app.include_router(health_router({"database": refusing}))
+    async with client(app) as http:
+        response = await http.get("/livez")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_it_is_ready_when_everything_answers() -> None:
+    assert await ready(database=answering, redis=answering) == (
+        200,
+        {"status": "ready", "checks": {"database": "ok", "redis": "ok"}},
+    )
+
+
+@pytest.mark.parametrize("failing", [refusing, silent])
+async def test_it_is_not_ready_when_one_thing_fails_or_is_silent(failing: Check) -> None:
+    assert await ready(database=answering, redis=failing) == (
+        503,
+        {"status": "not_ready", "checks": {"database": "ok", "redis": "failing"}},
+    )
+
+
+async def test_what_fails_is_logged_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        await ready(database=refusing)
+
+    assert "check=database error=ConnectionError" in caplog.text
+    assert "hunter2" not in caplog.text
