@@ -26,7 +26,7 @@ class DatabaseSettings(Group):
     """Empty: a SQLite file in the data directory."""
     pool_size: int = Field(default=10, ge=1, le=1000)
     timeout: float = Field(default=5.0, gt=0, le=3600)
-    """Seconds to wait for a connection, for a lock, and for one statement of a request."""
+    """Seconds to wait for the server to connect, for a lock, and for one statement."""
 
     @field_validator("url")
     @classmethod

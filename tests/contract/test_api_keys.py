@@ -218,6 +218,16 @@ class TestRotation:
             await service.rotate(command(), issued.key.id)
         assert refusal.value.code is Code.ARCHIVED
 
+    async def test_has_no_effect_on_what_was_revoked_meanwhile(
+        self, service: ApiKeyService, uow_factory: UnitOfWorkFactory
+    ) -> None:
+        issued = await service.issue("A", Role.VIEWER)
+        await service.revoke(issued.key.id)
+        async with uow_factory() as uow:
+            assert await uow.api_keys.renew(issued.key.id, Secret.generate()) is None
+            await uow.commit()
+        assert (await stored(uow_factory, issued.key.id)).prefix == issued.key.prefix
+
     async def test_brings_back_no_expired_key(self, service: ApiKeyService, clock: Clock) -> None:
         issued = await service.issue("A", Role.VIEWER, START + timedelta(seconds=1))
         clock.advance(1)

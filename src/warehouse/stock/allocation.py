@@ -12,8 +12,9 @@ from datetime import datetime
 from uuid import UUID
 
 from warehouse.catalogue.model import Product, Tracking
+from warehouse.errors import Code
 from warehouse.locations.model import Location, LocationKind
-from warehouse.stock.ledger import Entry, expire_all, note_shortage
+from warehouse.stock.ledger import Entry, expire_all, quantity_of
 from warehouse.stock.model import NO_LOT, BalanceKey, HeldBalance, StockLine
 from warehouse.stock.resolving import Resolved
 from warehouse.unit_of_work import UnitOfWork
@@ -45,7 +46,7 @@ class Allocator:
         lot = self.resolved.lot(number, product, line.lot) if product else None
         if product is None or location is None or lot is None:
             return []
-        return [Entry(number, product, location.warehouse_id, location.id, lot, delta=quantity)]
+        return [Entry(number, product, location.warehouse_id, location.id, lot, quantity, pointer=quantity_of(number))]
 
     async def outgoing(self, number: int, line: StockLine, quantity: int) -> list[tuple[Product, Portion]]:
         """From where `quantity` is to be taken; nothing where there are findings."""
@@ -106,7 +107,7 @@ class Allocator:
         if missing:
             where = "at this location" if location else "in this warehouse's storage"
             detail = f"{quantity} of {product.sku} asked for, {quantity - missing} available {where}."
-            note_shortage(self.resolved.findings, number, detail)
+            self.resolved.findings.conflict(quantity_of(number), Code.INSUFFICIENT_STOCK, detail)
             self._give_back(product, portions)
             return []
         return portions

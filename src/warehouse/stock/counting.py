@@ -113,5 +113,5 @@ def _entry(count: _Count, held: HeldBalance | None, findings: Findings) -> Entry
         count.location.id,
         count.key.lot,
         delta=count.line.on_hand - (held.on_hand if held else 0),
-        field="on_hand",
+        pointer=f"/lines/{count.number}/on_hand",
     )

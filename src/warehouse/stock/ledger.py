@@ -28,8 +28,7 @@ from warehouse.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one line does to one balance: `delta` to on hand, `reserved` to reserved. `field` is what the line calls
-    its quantity; errors point there."""
+    """What one line does to one balance: `delta` to on hand, `reserved` to reserved. Errors point to `pointer`."""
 
     line: int
     product: Product
@@ -38,7 +37,7 @@ class Entry:
     lot: str
     delta: int = 0
     reserved: int = 0
-    field: str = "quantity"
+    pointer: str = ""
 
     @property
     def key(self) -> BalanceKey:
@@ -71,7 +70,7 @@ async def post(uow: UnitOfWork, posting: Posting, entries: Sequence[Entry], find
         return CommandResult(posting.command_id, (), ())
     movements = [_movement(posting, number, entry) for number, entry in enumerate(entries, start=1)]
     await uow.stock.append(movements)
-    balances = await uow.stock.balances({entry.key for entry in entries})
+    balances = await uow.stock.balances({entry.key for entry in entries}, posting.recorded_at)
     return CommandResult(posting.command_id, movements, balances)
 
 
@@ -86,7 +85,7 @@ async def change_balances(uow: UnitOfWork, entries: Iterable[Entry], at: datetim
     if refused and await expire_on(uow, [change.key for change in refused], at):
         refused = [change for change in refused if not await uow.stock.apply(change, at)]
     if refused:
-        await _note_shortages(uow, refused, by_key, findings)
+        await _note_shortages(uow, refused, by_key, at, findings)
 
 
 async def expire_on(uow: UnitOfWork, keys: Collection[BalanceKey], at: datetime) -> bool:
@@ -131,20 +130,26 @@ def _sum(entries: Sequence[Entry]) -> BalanceChange:
 
 
 async def _note_shortages(
-    uow: UnitOfWork, refused: Sequence[BalanceChange], by_key: dict[BalanceKey, list[Entry]], findings: Findings
+    uow: UnitOfWork,
+    refused: Sequence[BalanceChange],
+    by_key: dict[BalanceKey, list[Entry]],
+    at: datetime,
+    findings: Findings,
 ) -> None:
-    available = {balance.key: balance.available for balance in await uow.stock.balances([c.key for c in refused])}
+    found = await uow.stock.balances([change.key for change in refused], at)
+    available = {balance.key: balance.available for balance in found}
     for change in refused:
         asked = change.reserved - change.on_hand
         has = max(0, available.get(change.key, 0))
         for entry in by_key[change.key]:
             if entry.delta < 0 or entry.reserved > 0:
                 detail = f"{asked} of {entry.product.sku} asked for, {has} available at this location."
-                note_shortage(findings, entry.line, detail, entry.field)
+                findings.conflict(entry.pointer, Code.INSUFFICIENT_STOCK, detail)
 
 
-def note_shortage(findings: Findings, line: int, detail: str, field: str = "quantity") -> None:
-    findings.conflict(f"/lines/{line}/{field}", Code.INSUFFICIENT_STOCK, detail)
+def quantity_of(line: int) -> str:
+    """Where a line's quantity stands in the body."""
+    return f"/lines/{line}/quantity"
 
 
 def _movement(posting: Posting, number: int, entry: Entry) -> Movement:

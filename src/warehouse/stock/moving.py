@@ -9,7 +9,7 @@ from warehouse.commands.service import CommandRunner
 from warehouse.errors import Code
 from warehouse.stock.allocation import Allocator
 from warehouse.stock.findings import Findings
-from warehouse.stock.ledger import Entry, Posting, post
+from warehouse.stock.ledger import Entry, Posting, post, quantity_of
 from warehouse.stock.model import (
     NO_LOT,
     CommandHeader,
@@ -113,6 +113,7 @@ class MovingService:
                     movement.location_id,
                     movement.lot or NO_LOT,
                     delta=-movement.delta,
+                    pointer="/command_id",
                 )
                 for number, movement in enumerate(movements)
             ]
@@ -153,7 +154,15 @@ async def _allocator(
 
 async def _taken(allocator: Allocator, number: int, line: StockLine, quantity: int) -> list[Entry]:
     return [
-        Entry(number, product, portion.warehouse_id, portion.location_id, portion.lot, delta=-portion.quantity)
+        Entry(
+            number,
+            product,
+            portion.warehouse_id,
+            portion.location_id,
+            portion.lot,
+            delta=-portion.quantity,
+            pointer=quantity_of(number),
+        )
         for product, portion in await allocator.outgoing(number, line, quantity)
     ]
 

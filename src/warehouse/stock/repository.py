@@ -45,8 +45,8 @@ class StockRepository(Protocol):
         """The product's balances at one location, locked, in the order in which they are taken."""
         ...
 
-    async def balances(self, keys: Collection[BalanceKey]) -> list[Balance]:
-        """Those that exist, in key order."""
+    async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:
+        """Those that exist, in key order, as `page` shows them."""
         ...
 
     async def note_lots(self, lots: Mapping[tuple[UUID, str], date | None]) -> list[tuple[UUID, str, date | None]]:

@@ -14,7 +14,7 @@ from warehouse.errors import Code, Conflict, NotFound, field_error
 from warehouse.ids import new_id
 from warehouse.stock.allocation import Allocator
 from warehouse.stock.findings import Findings
-from warehouse.stock.ledger import Entry, Posting, change_balances, expire_all, post, release_lines
+from warehouse.stock.ledger import Entry, Posting, change_balances, expire_all, post, quantity_of, release_lines
 from warehouse.stock.model import (
     NO_LOT,
     BalanceKey,
@@ -53,7 +53,7 @@ class ReservationService:
             await change_balances(uow, entries, at, findings)
             if header.dry_run:
                 keys = () if findings.errors else {entry.key for entry in entries}
-                return Rehearsal.of((), await uow.stock.balances(keys), findings.errors)
+                return Rehearsal.of((), await uow.stock.balances(keys, at), findings.errors)
             findings.raise_any()
             reservation = _made(command.actor, header, entries, expires_at, at)
             await uow.reservations.add(reservation)
@@ -159,7 +159,15 @@ async def _held(uow: UnitOfWork, findings: Findings, lines: Sequence[StockLine],
     )
     allocator = Allocator(uow, resolved, at)
     return [
-        Entry(number, product, portion.warehouse_id, portion.location_id, portion.lot, reserved=portion.quantity)
+        Entry(
+            number,
+            product,
+            portion.warehouse_id,
+            portion.location_id,
+            portion.lot,
+            reserved=portion.quantity,
+            pointer=quantity_of(number),
+        )
         for number, line in enumerate(lines)
         for product, portion in await allocator.outgoing(number, line, line.quantity)
     ]

@@ -114,11 +114,11 @@ class SqlStockRepository:
             and_(balances.c.product_id == product_id, balances.c.location_id == location_id)
         )
 
-    async def balances(self, keys: Collection[BalanceKey]) -> list[Balance]:
+    async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:
         found: list[Balance] = []
         for condition in _matching(keys):
-            statement = select(*BALANCE_COLUMNS).select_from(WITH_NAMES).where(condition).order_by(*KEY)
-            found.extend(_balance(row) for row in await self._connection.execute(statement))
+            rows = await self._connection.execute(_shown(at).where(condition).order_by(*KEY))
+            found.extend(_balance(row) for row in rows)
         return found
 
     async def note_lots(self, new: Mapping[tuple[UUID, str], date | None]) -> list[tuple[UUID, str, date | None]]:
@@ -187,14 +187,11 @@ class SqlStockRepository:
     async def page(
         self, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
     ) -> list[Balance]:
-        expired = _expired(at)
-        joined = WITH_NAMES.outerjoin(expired, and_(*(expired.c[column.name] == column for column in KEY)))
-        every = select(*BALANCE_COLUMNS, expired.c.quantity.label("expired")).select_from(joined)
-        statement = _filtered(every, criteria, at)
+        statement = _filtered(_shown(at), criteria, at)
         if after is not None:
             statement = statement.where(behind(KEY, after, descending=False))
         rows = await self._connection.execute(statement.order_by(*KEY).limit(limit))
-        return [_balance(row, int(row.expired or 0)) for row in rows]
+        return [_balance(row) for row in rows]
 
     async def summary(self, product_id: UUID, at: datetime) -> StockSummary | None:
         sku = await self._connection.scalar(select(products.c.sku).where(products.c.id == product_id))
@@ -353,6 +350,13 @@ def _expired(at: datetime) -> Subquery:
     )
 
 
+def _shown(at: datetime) -> Select[Any]:
+    """Balances as clients see them at this time."""
+    expired = _expired(at)
+    joined = WITH_NAMES.outerjoin(expired, and_(*(expired.c[column.name] == column for column in KEY)))
+    return select(*BALANCE_COLUMNS, expired.c.quantity.label("expired")).select_from(joined)
+
+
 def _filtered(statement: Select[Any], criteria: BalanceFilter, at: datetime) -> Select[Any]:
     for name in ("product_id", "warehouse_id", "location_id", "lot"):
         value = getattr(criteria, name)
@@ -391,8 +395,8 @@ def _filtered_movements(statement: Select[Any], criteria: MovementFilter) -> Sel
     return statement
 
 
-def _balance(row: Row[Any], expired: int = 0) -> Balance:
-    reserved = row.reserved - expired
+def _balance(row: Row[Any]) -> Balance:
+    reserved = row.reserved - int(row.expired or 0)
     return Balance(
         row.product_id,
         row.sku,

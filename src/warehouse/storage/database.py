@@ -13,6 +13,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.dialects import MYSQL_NAMES
 
+POOL_SECONDS = 30.0
+"""To wait for a connection; a request's own deadline comes before that."""
+
 RECYCLE = 300
 """Seconds after which an idle connection is not trusted any more."""
 
@@ -49,7 +52,7 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
     options: dict[str, Any] = {
         "pool_size": settings.pool_size,
         "max_overflow": 0,
-        "pool_timeout": settings.timeout,
+        "pool_timeout": POOL_SECONDS,
         "pool_recycle": RECYCLE,
     }
     if dialect == "sqlite":

@@ -71,7 +71,7 @@ async def test_a_key_never_stands_in_the_answer(http: AsyncClient) -> None:
     assert "wh_bad" not in response.text
 
 
-@pytest.mark.parametrize("path", ["/v1/nowhere", "/v2", "/livez/", "//livez", "/v1/products/", "/Livez", "/static"])
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v2", "/livez/", "/livez//", "/v1/products/", "/Livez", "/static"])
 async def test_what_is_not_listed_as_public_is_refused_whether_it_exists_or_not(http: AsyncClient, path: str) -> None:
     assert (await http.get(path)).status_code == 401
 
@@ -97,9 +97,7 @@ async def test_a_verifier_that_cannot_tell_is_a_503_and_not_a_401(http: AsyncCli
     assert response.headers["retry-after"] == "1"
 
 
-async def test_a_path_that_only_looks_public_under_a_prefix_is_not() -> None:
-    app = AuthenticationMiddleware(guarded(OneKey()), OneKey())
-    async with client(app) as http:
-        response = await http.get("/static/../v1/products")
+async def test_dots_after_a_public_prefix_lead_nowhere(http: AsyncClient) -> None:
+    response = await http.get("/static/%2e%2e/v1/products")
 
-    assert response.status_code in {401, 404}
+    assert response.status_code == 404
