@@ -71,8 +71,10 @@ async def service(uow_factory: UnitOfWorkFactory, clock: Clock) -> AsyncIterator
 @contextlib.asynccontextmanager
 async def running(uow: UnitOfWorkFactory, clock: Clock) -> AsyncIterator[ApiKeyService]:
     service = ApiKeyService(uow, CommandRunner(uow), now=clock.now, monotonic=clock.monotonic)
-    yield service
-    await service.close()
+    try:
+        yield service
+    finally:
+        await service.close()
 
 
 def command(key: str | None = None, caller_id: UUID | None = None) -> Command:

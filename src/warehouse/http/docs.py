@@ -18,7 +18,6 @@ SwaggerUIBundle({
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayRequestDuration: true,
-  docExpansion: "none",
   filter: true,
   persistAuthorization: true,
   tryItOutEnabled: true,

@@ -13,8 +13,7 @@ from warehouse.http.idempotency import RequiredKey, command_for, to_response
 from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, page_response
 from warehouse.stock.model import Reservation, ReservationStatus
 from warehouse.stock.reserving import ReservationService
-from warehouse.stock.router import REHEARSAL
-from warehouse.stock.schemas import ExtensionInput, ReservationInput, ReservationPage, ReservationRead
+from warehouse.stock.schemas import REHEARSAL, ExtensionInput, ReservationInput, ReservationPage, ReservationRead
 
 router = APIRouter(tags=["reservations"])
 

@@ -1,7 +1,7 @@
 """Stock over HTTP: what there is, what happened, and the commands that change it."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -19,6 +19,7 @@ from warehouse.stock.model import NO_LOT, Balance, BalanceFilter, Movement, Move
 from warehouse.stock.moving import MovingService
 from warehouse.stock.queries import StockQueries
 from warehouse.stock.schemas import (
+    REHEARSAL,
     AdjustmentInput,
     BalancePage,
     CommandInput,
@@ -27,7 +28,6 @@ from warehouse.stock.schemas import (
     IntegrityRead,
     MovementPage,
     ReceiptInput,
-    RehearsalRead,
     ReversalInput,
     ShipmentInput,
     StockSummaryRead,
@@ -35,9 +35,6 @@ from warehouse.stock.schemas import (
 )
 
 router = APIRouter()
-REHEARSAL: dict[int | str, dict[str, Any]] = {
-    200: {"model": RehearsalRead, "description": "The answer to a dry run."},
-}
 
 
 async def _moving(request: Request) -> MovingService:

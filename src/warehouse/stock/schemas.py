@@ -1,7 +1,7 @@
 """The ledger on the wire."""
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -328,6 +328,12 @@ class IntegrityRead(Output):
     drift_count: int
     drifts: list[DriftRead]
     checked_at: datetime
+
+
+REHEARSAL: dict[int | str, dict[str, Any]] = {
+    200: {"model": RehearsalRead, "description": "The answer to a dry run."},
+}
+"""What every command documents beside its real answer."""
 
 
 def _exactly_one(**values: object) -> None:
