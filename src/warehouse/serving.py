@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from warehouse.embedded import private_valkey
+from warehouse.http.protocol import SteadyHttpProtocol
 from warehouse.settings import Settings
 
 APPLICATION = "warehouse.app:from_environment"
@@ -48,6 +49,7 @@ def serve(host: str, port: int, workers: int, ready: Callable[[], None] | None =
         "factory": True,
         "host": host,
         "port": port,
+        "http": SteadyHttpProtocol,
         "log_config": None,
         "access_log": False,
         "server_header": False,

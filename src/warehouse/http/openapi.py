@@ -73,6 +73,9 @@ _IF_NONE_MATCH: Json = {
     "description": "ETags that the client has: answered with 304 where one of them is current.",
 }
 
+_PARTIAL = ("Update", "Upsert")
+"""How models end whose absent fields stay as they are: a client that sent their defaults would overwrite them."""
+
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -141,6 +144,11 @@ class _Operation:
     def successes(self) -> Iterator[tuple[str, Json]]:
         return ((status, each) for status, each in self.content["responses"].items() if status.startswith("2"))
 
+    def creation(self) -> Json | None:
+        """The answer that a new record is made, if there is one."""
+        response: Json = self.content["responses"].get("201", {})
+        return response if "id" in self._members(response) else None
+
     def answers(self, member: str) -> bool:
         """Whether the successful answer is an object with this member."""
         return any(member in self._members(response) for _, response in self.successes())
@@ -169,7 +177,6 @@ _SUCCESS_HEADERS: tuple[tuple[Callable[[_Operation], bool], str], ...] = (
     (lambda operation: operation.answers("version"), "ETag"),
     (lambda operation: operation.answers("next_cursor"), "Link"),
     (lambda operation: operation.takes("header", "Idempotency-Key"), "Idempotent-Replayed"),
-    (lambda operation: "201" in operation.content["responses"] and operation.answers("id"), "Location"),
 )
 """Which operations' successful answers have which headers."""
 
@@ -220,6 +227,8 @@ def _complete_successes(operation: _Operation) -> None:
     names = [name for applies, name in _SUCCESS_HEADERS if applies(operation)]
     for _, response in operation.successes():
         response.setdefault("headers", {}).update(_header_references(names))
+    if (created := operation.creation()) is not None:
+        created["headers"].update(_header_references(["Location"]))
     if operation.takes("header", "If-None-Match"):
         operation.content["responses"]["304"] = {
             "description": "The client has the current version.",
@@ -241,17 +250,16 @@ def _complete_problems(operation: _Operation) -> None:
 
 def _link(operation: _Operation, others: list[_Operation]) -> None:
     """From the answer that makes a record to every operation on that record."""
-    if not operation.name.startswith("create_") or not operation.answers("id"):
+    created = operation.creation()
+    if created is None:
         return
     record = operation.name.removeprefix("create")
-    links = {
+    created["links"] = {
         other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
         for other in others
         for parameter in other.path_parameters()[-1:]
         if f"{record}_id".endswith(f"_{parameter}")
     }
-    for _, response in operation.successes():
-        response["links"] = links
 
 
 def _complete_components(components: Json) -> None:
@@ -260,12 +268,20 @@ def _complete_components(components: Json) -> None:
     for replaced in ("HTTPValidationError", "ValidationError"):
         schemas.pop(replaced, None)
     schemas.update(problem.pop("$defs"), Problem=problem)
+    for name, schema in schemas.items():
+        if name.endswith(_PARTIAL):
+            _drop_defaults(schema)
     components["schemas"] = dict(sorted(schemas.items()))
     components["headers"] = {name: _header(text) for name, text in _HEADERS.items()}
     components["responses"] = {name: _response(status) for status, (name, _) in _PROBLEM_RESPONSES.items()}
     components["securitySchemes"] = {
         SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "description": "An API key; it begins with `wh_`."}
     }
+
+
+def _drop_defaults(schema: Json) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
 
 def _header(text: str) -> Json:

@@ -123,10 +123,12 @@ class _Ledger:
     """Decides row by row in memory; `write` then takes everything to the database at once."""
 
     def __init__(
-        self, accounts: Mapping[Spelling, "_Account | RowOutcome"], actor: str, at: datetime, done: set[UUID]
+        self, accounts: Mapping[Spelling, _Account | RowOutcome], actor: str, at: datetime, done: set[UUID]
     ) -> None:
         self._by_spelling = accounts
-        self._accounts = {account.key: account for account in accounts.values() if isinstance(account, _Account)}
+        found = {account.key: account for account in accounts.values() if isinstance(account, _Account)}
+        # One lock order for every caller keeps the database out of deadlocks.
+        self._accounts = dict(sorted(found.items(), key=_lock_order))
         self._expiries: dict[tuple[UUID, str], date | None] = {}
         self._movements: list[Movement] = []
         self._actor = actor
@@ -143,7 +145,7 @@ class _Ledger:
             self._expiries.update({(product_id, lot): known for product_id, lot, known in conflicts})
 
     async def open(self, uow: UnitOfWork) -> None:
-        """Lock the balances, in one order for all callers, and take over what they hold."""
+        """Lock the balances and take over what they hold."""
         if not self._accounts:
             return
         held = await uow.stock.lock(self._accounts)
@@ -176,7 +178,7 @@ class _Ledger:
             BalanceChange(
                 account.key, account.warehouse.id, account.change, 0, guarded=not account.product.allows_negative
             )
-            for _, account in sorted(self._accounts.items())
+            for account in self._accounts.values()
             if account.posted
         ]
         await uow.stock.apply_all(changes, self._at)
@@ -306,6 +308,12 @@ async def _find_places(uow: UnitOfWork, spellings: Iterable[Spelling]) -> _Place
     others = [await uow.warehouses.by_code(named[key]) for key in sorted(missing)]
     places = (_Place(warehouses[location.warehouse_id], location) for location in locations)
     return _Places(places, filter(None, others))
+
+
+def _lock_order(item: tuple[BalanceKey, _Account]) -> tuple[int, int, str]:
+    """That of the keys, without comparing them piece by piece."""
+    key, _ = item
+    return key.product_id.int, key.location_id.int, key.lot
 
 
 def _refused(*errors: FieldError) -> RowOutcome:

@@ -36,4 +36,4 @@ def test_only_statuses_that_exist_are_given() -> None:
 def test_the_code_of_an_error_has_the_status_of_the_error(kind: type[WarehouseError]) -> None:
     error = kind.__new__(kind)
 
-    assert dict((code, status) for code, status, _ in rows())[kind.code] == status_of(error)
+    assert {code: status for code, status, _ in rows()}[kind.code] == status_of(error)

@@ -32,6 +32,7 @@ class ProductCreate(BaseModel):
 
 
 class ProductUpdate(BaseModel):
+    title: str = ""
     name: str | None = None
 
 
@@ -76,6 +77,9 @@ def products() -> APIRouter:
         "/receipts", response_model=CommandRead, status_code=201, responses={404: {}, 200: {"model": CommandRead}}
     )
     async def receive_stock(key: RequiredKey, body: ProductCreate) -> None: ...
+
+    @router.post("/warehouses", response_model=ProductRead, status_code=201, responses={200: {"model": ProductRead}})
+    async def create_warehouse(key: RequiredKey, body: ProductCreate) -> None: ...
 
     @router.post("/api-keys", response_model=ProductRead, status_code=201)
     async def create_api_key(body: ProductCreate) -> None: ...
@@ -277,6 +281,17 @@ def test_a_patch_takes_merge_patches_and_plain_json(by_name: dict[str, Json]) ->
 
     assert list(content) == ["application/merge-patch+json", "application/json"]
     assert content["application/merge-patch+json"] == content["application/json"]
+
+
+def test_an_absent_field_of_a_patch_has_no_default_that_a_client_might_send(written: Json) -> None:
+    assert "default" not in written["components"]["schemas"]["ProductUpdate"]["properties"]["title"]
+
+
+def test_a_rehearsal_makes_no_record_that_could_be_had(by_name: dict[str, Json]) -> None:
+    rehearsed = by_name["create_warehouse"]["responses"]["200"]
+
+    assert "Location" not in rehearsed["headers"]
+    assert "links" not in rehearsed
 
 
 def test_a_new_record_is_linked_to_what_can_be_done_with_it(by_name: dict[str, Json]) -> None:

@@ -1,0 +1,110 @@
+"""`warehouse serve` as its operator runs it: real processes on a real port, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+import warehouse
+from tests.process import Process, ServerError
+from tests.servers import HOST
+from warehouse.auth.model import Role
+from warehouse.settings import PREFIX, TEST_PREFIX
+
+COMMAND_SECONDS = 120
+
+
+class WarehouseServer(Process):
+    """On a database of its own, which is migrated first. Its Valkey and its data folder are its own as well."""
+
+    name = "serve"
+    orphan_signal = signal.SIGTERM  # killed outright it would leave its workers behind
+    not_ready = (httpx.HTTPError,)
+
+    def __init__(self, database_url: str, *, workers: int = 2) -> None:
+        self.database_url = database_url
+        self.workers = workers
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def initialise(self) -> None:
+        self.warehouse("migrate")
+
+    def command(self) -> Sequence[str]:
+        return self._warehouse("serve", f"--host={HOST}", f"--port={self.port}", f"--workers={self.workers}")
+
+    def ping(self) -> None:
+        httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).raise_for_status()
+
+    def stop(self) -> None:
+        """Raises `ServerError` where it does not end by itself, or one of its processes stays."""
+        process = self._process
+        super().stop()
+        if process is None:
+            return
+        if process.returncode not in (0, -signal.SIGTERM):
+            raise ServerError(f"warehouse serve ended with {process.returncode}")
+        if _group_is_alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+            raise ServerError("warehouse serve has left a process behind")
+
+    def kill(self) -> None:
+        """End all of its processes as a power cut would. `start` starts it again, on another port."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        super().stop()
+
+    def key(self, role: Role) -> str:
+        """A new API key."""
+        return self.warehouse("keys", "create", f"--role={role}", "--name=test").stdout.strip()
+
+    def check(self) -> None:
+        """Raises `CalledProcessError` where a balance differs from the ledger."""
+        self.warehouse("check")
+
+    def warehouse(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run another of the command line's commands on the same database. Raises where it fails."""
+        return subprocess.run(
+            self._warehouse(*arguments),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=True,
+        )
+
+    def _warehouse(self, *arguments: str) -> list[str]:
+        """In an environment where nothing is set but what is set here."""
+        given = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)]
+        settings = {
+            "DATABASE_URL": self.database_url,
+            "DATA_DIR": str(self.folder / "var"),
+            "LOG_LEVEL": "warning",
+        }
+        return [
+            "env",
+            *(f"--unset={name}" for name in given),
+            f"PYTHONPATH={os.pathsep.join(os.path.abspath(p) for p in sys.path)}",
+            *(f"{PREFIX}{name}={value}" for name, value in settings.items()),
+            sys.executable,
+            "-m",
+            "warehouse",
+            *arguments,
+        ]
+
+
+def _group_is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
