@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ from warehouse.auth.model import Role
 from warehouse.settings import PREFIX, TEST_PREFIX
 
 COMMAND_SECONDS = 120
+ENDING_SECONDS = 10
 
 
 class WarehouseServer(Process):
@@ -50,9 +53,11 @@ class WarehouseServer(Process):
             return
         if process.returncode not in (0, -signal.SIGTERM):
             raise ServerError(f"warehouse serve ended with {process.returncode}")
-        if _group_is_alive(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
-            raise ServerError("warehouse serve has left a process behind")
+        deadline = time.monotonic() + ENDING_SECONDS
+        while _is_alive(process.pid):
+            if time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise ServerError("warehouse serve has left a process behind")
 
     def kill(self) -> None:
         """End all of its processes as a power cut would. `start` starts it again, on another port."""
@@ -102,9 +107,11 @@ class WarehouseServer(Process):
         ]
 
 
-def _group_is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _is_alive(group: int) -> bool:
+    """Whether any process of the group still runs; one that only waits to be reaped does not."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                return True
+    return False

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -26,6 +27,7 @@ from warehouse.demo import load_demo
 from warehouse.embedded import EmbeddedServerError
 from warehouse.errors import WarehouseError
 from warehouse.exchange.importing import ImportKind, ImportReport
+from warehouse.http.fields import KeyName
 from warehouse.http.logging import configure_logging
 from warehouse.serving import AddressTakenError, check_address, redis_for_processes
 from warehouse.serving import serve as serve_application
@@ -147,14 +149,18 @@ def check() -> None:
 @keys.command("create", epilog="Example: warehouse keys create --role operator --name till-3")
 def create_key(
     role: Annotated[Role, typer.Option(help="What its holder may do.")],
-    name: Annotated[str, typer.Option(help="Whose it is.", min=1)],
+    name: Annotated[str, typer.Option(help="Whose it is.")],
 ) -> None:
     """Make a key and print it, alone."""
+    try:
+        checked = TypeAdapter(KeyName).validate_python(name)
+    except ValidationError as error:
+        _fail(f"--name: {error.errors()[0]['msg']}.")
     settings = load_settings()
     _require_tables(settings)
 
     async def create(container: Container) -> str:
-        return (await container.api_keys.issue(name.strip() or name, role)).secret.text
+        return (await container.api_keys.issue(checked, role)).secret.text
 
     typer.echo(_with_container(settings, create))
 

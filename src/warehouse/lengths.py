@@ -19,6 +19,9 @@ PLACE_NAME = 255
 """Of a warehouse or a location."""
 ADDRESS = 512
 
+KEY_NAME = 100
+"""Of an API key."""
+
 LOT = 64
 REFERENCE = 128
 REASON = 64

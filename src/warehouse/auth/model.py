@@ -73,7 +73,8 @@ class Secret:
         head, _, tail = text.removeprefix(KEY_START).partition("_")
         if not text.startswith(KEY_START) or not text.isascii():
             return None
-        return cls(text) if len(head) == PREFIX_LENGTH and 0 < len(tail) <= 64 else None
+        well_formed = len(head) == PREFIX_LENGTH and head.isalnum() and 0 < len(tail) <= 64
+        return cls(text) if well_formed else None
 
     @property
     def prefix(self) -> str:

@@ -7,12 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from warehouse.auth.model import Role
-from warehouse.http.fields import Input, Moment, Output, PlaceName
+from warehouse.http.fields import Input, KeyName, Moment, Output
 from warehouse.http.pagination import Page
-
-NAME_LENGTH = 100
-
-KeyName = Annotated[PlaceName, Field(max_length=NAME_LENGTH, description="Movements name it as their actor.")]
 
 
 class ApiKeyCreate(Input):

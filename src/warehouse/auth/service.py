@@ -60,7 +60,7 @@ class ApiKeyService:
         `Unavailable` where the database does not answer.
         """
         secret = Secret.parse(secret_text)
-        if secret is None or not secret.prefix.isalnum():
+        if secret is None:
             return None
         known = await self._cache.get(secret.prefix)
         now = self._now()

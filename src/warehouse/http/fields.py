@@ -72,6 +72,9 @@ Barcode = Annotated[str, _line(lengths.BARCODE), AfterValidator(_single_line)]
 PlaceCode = Annotated[str, _line(lengths.CODE), AfterValidator(_single_line), Field(examples=["NORTH"])]
 PlaceName = Annotated[str, _line(lengths.PLACE_NAME), AfterValidator(_single_line)]
 Address = Annotated[str, _line(lengths.ADDRESS), AfterValidator(_multi_line)]
+KeyName = Annotated[
+    str, _line(lengths.KEY_NAME), AfterValidator(_single_line), Field(description="Movements name it as their actor.")
+]
 Lot = Annotated[str, _line(lengths.LOT), AfterValidator(_single_line)]
 Reference = Annotated[str, _line(lengths.REFERENCE), AfterValidator(_single_line), Field(examples=["PO-4711"])]
 Reason = Annotated[str, _line(lengths.REASON), AfterValidator(_single_line), Field(examples=["damaged"])]

@@ -1,6 +1,6 @@
 """The OpenAPI document. FastAPI writes what it knows; the rest follows from the shape of each operation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -271,7 +271,10 @@ def _complete_components(components: Json) -> None:
     for name, schema in schemas.items():
         if name.endswith(_PARTIAL):
             _drop_defaults(schema)
-    components["schemas"] = dict(sorted(schemas.items()))
+    components["schemas"] = {
+        name: {key: _referring(value, schemas.keys()) for key, value in schemas[name].items()}
+        for name in sorted(schemas)
+    }
     components["headers"] = {name: _header(text) for name, text in _HEADERS.items()}
     components["responses"] = {name: _response(status) for status, (name, _) in _PROBLEM_RESPONSES.items()}
     components["securitySchemes"] = {
@@ -282,6 +285,17 @@ def _complete_components(components: Json) -> None:
 def _drop_defaults(schema: Json) -> None:
     for member in schema["properties"].values():
         member.pop("default", None)
+
+
+def _referring(node: Any, names: Collection[str]) -> Any:
+    """Where pydantic is told to skip the validation of a model, it writes its whole schema out instead of naming it."""
+    if isinstance(node, list):
+        return [_referring(each, names) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if "properties" in node and str(node.get("title")) in names:
+        return {"$ref": f"#/components/schemas/{node['title']}"}
+    return {key: _referring(value, names) for key, value in node.items()}
 
 
 def _header(text: str) -> Json:

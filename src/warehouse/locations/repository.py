@@ -58,7 +58,6 @@ class LocationRepository(Protocol):
         """Those of the warehouse, or of all warehouses, that have one of the codes."""
         ...
 
-
     async def of_kinds(self, warehouse_id: UUID, kinds: Collection[LocationKind]) -> list[Location]:
         """Every location of the warehouse that is of one of the kinds, by code."""
         ...

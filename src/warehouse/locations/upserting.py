@@ -160,7 +160,10 @@ class _Places:
     async def _write_location(self, tree: _Tree, draft: LocationDraft) -> UpsertStatus:
         known = tree.location(draft.code)
         if known is None:
-            tree.keep(await self._uow.locations.add(new_id(), tree.warehouse.id, draft, self._at))
+            try:
+                tree.keep(await self._uow.locations.add(new_id(), tree.warehouse.id, draft, self._at))
+            except Conflict as conflict:
+                raise TransactionConflict("Another caller is taking the same code; try again.") from conflict
             return UpsertStatus.CREATED
         if draft == known.draft():
             return UpsertStatus.UNCHANGED

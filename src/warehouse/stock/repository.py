@@ -54,7 +54,9 @@ class StockRepository(Protocol):
         (None given stands for "not said" and agrees with any)."""
         ...
 
-    async def append(self, movements: Sequence[Movement]) -> None: ...
+    async def append(self, movements: Sequence[Movement]) -> None:
+        """Raises `TransactionConflict` where one of them was written meanwhile."""
+        ...
 
     async def recorded(self, command_ids: Collection[UUID]) -> set[UUID]:
         """Which of these commands have movements."""

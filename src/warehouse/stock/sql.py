@@ -11,7 +11,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.selectable import Subquery
 
 from warehouse.catalogue.model import sku_key
-from warehouse.errors import Code, Conflict
+from warehouse.errors import Code, Conflict, TransactionConflict
 from warehouse.locations.model import LocationKind
 from warehouse.stock.model import (
     NO_LOT,
@@ -164,8 +164,12 @@ class SqlStockRepository:
             }
             for movement in new
         ]
-        if rows:
+        if not rows:
+            return
+        try:
             await self._connection.execute(insert(movements), rows)
+        except IntegrityError as error:
+            raise TransactionConflict("Another caller is writing the same movements; try again.") from error
 
     async def recorded(self, command_ids: Collection[UUID]) -> set[UUID]:
         ids = list(command_ids)
