@@ -76,7 +76,7 @@ async def admit(request: Request) -> None:
     """
     authorize(request)
     check_query(request)
-    check_media_type(request)
+    await check_media_type(request)
     await check_text(request)
 
 

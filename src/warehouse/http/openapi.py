@@ -1,18 +1,23 @@
 """The OpenAPI document. FastAPI writes what it knows; the rest follows from the shape of each operation."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from warehouse.http.access import PUBLIC, REQUIRED_ROLE
-from warehouse.http.problems import MEDIA_TYPE, Problem
+from warehouse.http.openapi_components import (
+    PROBLEM_RESPONSES,
+    SECURITY_SCHEME,
+    Json,
+    complete_components,
+    header_references,
+    without_null,
+    without_titles,
+)
 from warehouse.http.routes import operations
-
-Json = dict[str, Any]
 
 DESCRIPTION = """\
 Stock that cannot be oversold. Send your API key as `Authorization: Bearer wh_…`.
@@ -36,34 +41,6 @@ TAGS = (
 CONTACT = {"name": "The Warehouse authors"}
 LICENCE = {"name": "MIT", "identifier": "MIT"}
 SERVERS = ({"url": "/", "description": "This server"},)
-SECURITY_SCHEME = "apiKey"
-
-_HEADERS: Mapping[str, str] = {
-    "X-Request-Id": "The client's own, or a new one; the log knows the request by it.",
-    "ETag": "The version of the record, for If-Match and If-None-Match.",
-    "Location": "Where the new record is.",
-    "Link": 'The next page, as `<…>; rel="next"` (RFC 8288); absent on the last one.',
-    "Idempotent-Replayed": "`true` where this is the recorded answer to an earlier request with the same key.",
-    "WWW-Authenticate": "How to authenticate: `Bearer`.",
-    "Retry-After": "Seconds after which to try again.",
-}
-
-_PROBLEM_HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 503: "Retry-After"}
-
-_PROBLEM_RESPONSES: Mapping[int, tuple[str, str]] = {
-    400: ("MalformedRequest", "The request, a cursor, a key or a precondition cannot be parsed."),
-    401: ("Unauthenticated", "There is no valid API key in the request."),
-    403: ("Forbidden", "The role of the API key does not allow it."),
-    404: ("NotFound", "There is no such thing."),
-    409: ("Conflict", "The state of the records refuses it; the code says how."),
-    412: ("StaleVersion", "The record has changed; `current_version` has its version now."),
-    413: ("TooLarge", "The body is too large."),
-    415: ("UnsupportedMediaType", "The body is of a media type that is not read here."),
-    422: ("Invalid", "It parses, but is not valid; `errors` names every fault."),
-    428: ("PreconditionRequired", "If-Match is required."),
-    500: ("InternalError", "The server failed."),
-    503: ("Unavailable", "The service is not available at the moment."),
-}
 
 _IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
@@ -72,9 +49,6 @@ _IF_NONE_MATCH: Json = {
     "schema": {"type": "string"},
     "description": "ETags that the client has: answered with 304 where one of them is current.",
 }
-
-_PARTIAL = ("Update", "Upsert")
-"""How models end whose absent fields stay as they are: a client that sent their defaults would overwrite them."""
 
 _MERGE_PATCH = "application/merge-patch+json"
 
@@ -101,7 +75,7 @@ def document(app: FastAPI) -> Json:
         contact=dict(CONTACT),
         license_info=dict(LICENCE),
     )
-    _complete_components(written.setdefault("components", {}))
+    complete_components(written.setdefault("components", {}))
     found = list(_operations(app, written))
     _check_names(found)
     for operation in found:
@@ -109,7 +83,7 @@ def document(app: FastAPI) -> Json:
     for operation in found:
         _link(operation, found)
     for part in ("paths", "components"):
-        written[part] = _without_titles(written[part])
+        written[part] = without_titles(written[part])
     return written
 
 
@@ -213,7 +187,7 @@ def _complete_input(operation: _Operation) -> None:
     if operation.method == "GET" and operation.answers("version"):
         operation.parameters().append(dict(_IF_NONE_MATCH))
     for parameter in operation.parameters():
-        parameter["schema"] = _without_null(parameter["schema"])
+        parameter["schema"] = without_null(parameter["schema"])
         parameter["schema"].pop("description", None)
     if operation.method == "PATCH" and operation.has_body:
         content = operation.content["requestBody"]["content"]
@@ -226,13 +200,13 @@ def _complete_input(operation: _Operation) -> None:
 def _complete_successes(operation: _Operation) -> None:
     names = [name for applies, name in _SUCCESS_HEADERS if applies(operation)]
     for _, response in operation.successes():
-        response.setdefault("headers", {}).update(_header_references(names))
+        response.setdefault("headers", {}).update(header_references(names))
     if (created := operation.creation()) is not None:
-        created["headers"].update(_header_references(["Location"]))
+        created["headers"].update(header_references(["Location"]))
     if operation.takes("header", "If-None-Match"):
         operation.content["responses"]["304"] = {
             "description": "The client has the current version.",
-            "headers": _header_references(["X-Request-Id", "ETag"]),
+            "headers": header_references(["X-Request-Id", "ETag"]),
         }
 
 
@@ -240,10 +214,10 @@ def _complete_problems(operation: _Operation) -> None:
     responses = operation.content["responses"]
     statuses = {status for applies, some in _PROBLEMS if applies(operation) for status in some}
     statuses |= {
-        status for status in _PROBLEM_RESPONSES if "content" not in responses.get(str(status), {"content": ...})
+        status for status in PROBLEM_RESPONSES if "content" not in responses.get(str(status), {"content": ...})
     }
     for status in statuses:
-        name, _ = _PROBLEM_RESPONSES[status]
+        name, _ = PROBLEM_RESPONSES[status]
         responses[str(status)] = {"$ref": f"#/components/responses/{name}"}
     operation.content["responses"] = dict(sorted(responses.items()))
 
@@ -259,83 +233,4 @@ def _link(operation: _Operation, others: list[_Operation]) -> None:
         for other in others
         for parameter in other.path_parameters()[-1:]
         if f"{record}_id".endswith(f"_{parameter}")
-    }
-
-
-def _complete_components(components: Json) -> None:
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas = components.setdefault("schemas", {})
-    for replaced in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(replaced, None)
-    schemas.update(problem.pop("$defs"), Problem=problem)
-    for name, schema in schemas.items():
-        if name.endswith(_PARTIAL):
-            _drop_defaults(schema)
-    components["schemas"] = {
-        name: {key: _referring(value, schemas.keys()) for key, value in schemas[name].items()}
-        for name in sorted(schemas)
-    }
-    components["headers"] = {name: _header(text) for name, text in _HEADERS.items()}
-    components["responses"] = {name: _response(status) for status, (name, _) in _PROBLEM_RESPONSES.items()}
-    components["securitySchemes"] = {
-        SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "description": "An API key; it begins with `wh_`."}
-    }
-
-
-def _drop_defaults(schema: Json) -> None:
-    for member in schema["properties"].values():
-        member.pop("default", None)
-
-
-def _referring(node: Any, names: Collection[str]) -> Any:
-    """Where pydantic is told to skip the validation of a model, it writes its whole schema out instead of naming it."""
-    if isinstance(node, list):
-        return [_referring(each, names) for each in node]
-    if not isinstance(node, dict):
-        return node
-    if "properties" in node and str(node.get("title")) in names:
-        return {"$ref": f"#/components/schemas/{node['title']}"}
-    return {key: _referring(value, names) for key, value in node.items()}
-
-
-def _header(text: str) -> Json:
-    return {"description": text, "schema": {"type": "string"}}
-
-
-def _header_references(names: list[str]) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-def _response(status: int) -> Json:
-    _, text = _PROBLEM_RESPONSES[status]
-    own = _PROBLEM_HEADERS.get(status)
-    return {
-        "description": text,
-        "headers": _header_references(["X-Request-Id", *([own] if own else [])]),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-
-
-def _without_null(schema: Json) -> Json:
-    """A parameter that may be left out is not one that may be null."""
-    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
-    if len(choices) != 1:
-        return schema
-    return {**choices[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
-
-
-_NAMED = frozenset({"properties", "schemas", "responses", "parameters", "headers", "links"})
-_OPAQUE = frozenset({"example", "examples", "default", "const", "enum"})
-
-
-def _without_titles(node: Any, named: bool = False) -> Any:
-    """`title` as pydantic makes it of every name; in a map of `named` things it is a name itself."""
-    if isinstance(node, list):
-        return [_without_titles(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        key: value if key in _OPAQUE and not named else _without_titles(value, key in _NAMED and not named)
-        for key, value in node.items()
-        if named or key != "title"
     }

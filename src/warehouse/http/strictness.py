@@ -38,9 +38,9 @@ def check_query(request: Request) -> None:
         raise invalid(faults[:MAX_ERRORS])
 
 
-def check_media_type(request: Request) -> None:
+async def check_media_type(request: Request) -> None:
     """Raises `UnsupportedMediaType` for a body that is not plain JSON, where JSON is what is read."""
-    if not _input_of(request).is_json or not _has_body(request):
+    if not _input_of(request).is_json or not await request.body():
         return
     if not _JSON.fullmatch(request.headers.get("content-type", "").partition(";")[0].strip()):
         raise UnsupportedMediaType("Send the body as application/json.")
@@ -98,10 +98,6 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
     if isinstance(value, dict):
         return chain(((name, name) for name in value), value.items())
     return enumerate(value) if isinstance(value, list) else iter(())
-
-
-def _has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 def _known(names: frozenset[str]) -> str:

@@ -4,11 +4,10 @@ import pytest
 from fastapi import FastAPI, File
 from httpx import Response as Answer
 from pydantic import BaseModel
+from starlette.types import Message
 
-from tests.unit.http.asgi import application, client
+from tests.unit.http.asgi import application, client, http_scope
 from warehouse.http.pagination import Cursor, Limit
-
-KEY = {"Idempotency-Key": "k"}
 
 
 class Body(BaseModel):
@@ -110,6 +109,21 @@ async def test_a_chunked_body_of_another_media_type_is_a_415() -> None:
     response = await request("POST", "/products", content=chunks(), headers={"Content-Type": "text/plain"})
 
     assert response.status_code == 415
+
+
+async def test_a_body_that_nothing_announces_is_a_415_as_well() -> None:
+    """As HTTP/2 may bring one: neither a length nor a transfer coding."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": rb'"\u0000" no JSON', "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await shop()(http_scope("/products", "POST"), receive, send)
+
+    assert sent[0]["status"] == 415
 
 
 async def test_a_compressed_body_is_a_415() -> None:
