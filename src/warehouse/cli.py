@@ -1,6 +1,7 @@
 """The command line: `warehouse --help`."""
 
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from warehouse.app import create_app
 from warehouse.auth.model import Role
@@ -171,7 +172,7 @@ def list_keys() -> None:
     settings = load_settings()
     _require_tables(settings)
     found = _with_container(settings, lambda container: container.api_keys.page(None, 1000))
-    table = Table("id", "name", "role", "prefix", "created", "last used", "state")
+    table = Table(Column("id", no_wrap=True), "name", "role", "prefix", "created", "last used", "state")
     for key in found:
         state = "usable" if key.usable(utc_now()) else "revoked" if key.revoked_at else "expired"
         times = (str(moment)[:19] if moment else "" for moment in (key.created_at, key.last_used_at))
@@ -194,6 +195,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As in `warehouse keys
 def _start(host: str, port: int) -> Settings:
     settings = load_settings()
     configure_logging(settings.log_level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     check_address(host, port)
     return settings
 

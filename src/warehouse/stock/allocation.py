@@ -14,7 +14,7 @@ from uuid import UUID
 from warehouse.catalogue.model import Product, Tracking
 from warehouse.errors import Code
 from warehouse.locations.model import Location, LocationKind
-from warehouse.stock.ledger import Entry, expire_all, quantity_of
+from warehouse.stock.ledger import Entry, expire_on, quantity_of
 from warehouse.stock.model import NO_LOT, BalanceKey, HeldBalance, StockLine
 from warehouse.stock.resolving import Resolved
 from warehouse.unit_of_work import UnitOfWork
@@ -57,6 +57,7 @@ class Allocator:
         location, warehouse_id = place
         if location is not None and (line.lot or product.tracking is Tracking.NONE):
             portion = Portion(location.warehouse_id, location.id, line.lot or NO_LOT, quantity)
+            self._taken[BalanceKey(product.id, portion.location_id, portion.lot)] += quantity
             return [(product, portion)]
         portions = await self._spread(number, product, location, warehouse_id, line.lot, quantity)
         return [(product, portion) for portion in portions]
@@ -98,10 +99,11 @@ class Allocator:
         lot: str | None,
         quantity: int,
     ) -> list[Portion]:
-        portions, missing = self._take(await self._candidates(product, location, warehouse_id, lot), quantity)
-        if missing and await expire_all(self.uow, await self.uow.reservations.due_for(product.id, self.at), self.at):
-            self._give_back(product, portions)
-            portions, missing = self._take(await self._candidates(product, location, warehouse_id, lot), quantity)
+        candidates = await self._candidates(product, location, warehouse_id, lot)
+        reserved = [balance.key for balance in candidates if balance.reserved]
+        if reserved and await expire_on(self.uow, reserved, self.at):
+            candidates = await self._candidates(product, location, warehouse_id, lot)
+        portions, missing = self._take(candidates, quantity)
         if missing and product.allows_negative:
             portions, missing = await self._overdraw(portions, product, location, warehouse_id, lot, missing)
         if missing:

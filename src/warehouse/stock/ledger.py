@@ -8,7 +8,7 @@ from uuid import UUID
 from warehouse.catalogue.model import Product
 from warehouse.clock import utc_now
 from warehouse.commands.model import Command
-from warehouse.errors import Code
+from warehouse.errors import Code, Conflict
 from warehouse.ids import new_id
 from warehouse.stock.findings import Findings
 from warehouse.stock.model import (
@@ -81,11 +81,31 @@ async def change_balances(uow: UnitOfWork, entries: Iterable[Entry], at: datetim
         by_key.setdefault(entry.key, []).append(entry)
     # One lock order for every caller keeps the database out of deadlocks.
     changes = [_sum(by_key[key]) for key in sorted(by_key)]
-    refused = [change for change in changes if not await uow.stock.apply(change, at)]
-    if refused and await expire_on(uow, [change.key for change in refused], at):
-        refused = [change for change in refused if not await uow.stock.apply(change, at)]
+    try:
+        refused = [change for change in changes if not await _applied(uow, change, at)]
+        if refused and await expire_on(uow, [change.key for change in refused], at):
+            refused = [change for change in refused if not await _applied(uow, change, at)]
+    except _OutOfRangeError as error:
+        # The database may take no more statements in this transaction.
+        for entry in by_key[error.key]:
+            findings.conflict(entry.pointer, Code.QUANTITY_OUT_OF_RANGE, error.detail)
+        return
     if refused:
         await _note_shortages(uow, refused, by_key, at, findings)
+
+
+class _OutOfRangeError(Exception):
+    def __init__(self, key: BalanceKey, detail: str) -> None:
+        super().__init__(detail)
+        self.key = key
+        self.detail = detail
+
+
+async def _applied(uow: UnitOfWork, change: BalanceChange, at: datetime) -> bool:
+    try:
+        return await uow.stock.apply(change, at)
+    except Conflict as error:
+        raise _OutOfRangeError(change.key, error.detail) from error
 
 
 async def expire_on(uow: UnitOfWork, keys: Collection[BalanceKey], at: datetime) -> bool:

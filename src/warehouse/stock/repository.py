@@ -112,10 +112,6 @@ class ReservationRepository(Protocol):
         """Those of them that hold stock of one of these balances, by id."""
         ...
 
-    async def due_for(self, product_id: UUID, at: datetime) -> list[UUID]:
-        """Those of them that hold stock of this product, by id."""
-        ...
-
     async def page(
         self,
         status: ReservationStatus | None,

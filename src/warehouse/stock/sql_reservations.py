@@ -64,10 +64,14 @@ class SqlReservationRepository:
     async def due_on(self, keys: Collection[BalanceKey], at: datetime) -> list[UUID]:
         wanted = [(key.product_id, key.location_id, key.lot) for key in keys]
         held = tuple_(reservation_lines.c.product_id, reservation_lines.c.location_id, reservation_lines.c.lot)
-        return await self._due_holding(held.in_(wanted), at)
-
-    async def due_for(self, product_id: UUID, at: datetime) -> list[UUID]:
-        return await self._due_holding(reservation_lines.c.product_id == product_id, at)
+        statement = (
+            select(reservations.c.id)
+            .join(reservation_lines, reservation_lines.c.reservation_id == reservations.c.id)
+            .where(_due(at), held.in_(wanted))
+            .distinct()
+            .order_by(reservations.c.id)
+        )
+        return list((await self._connection.execute(statement)).scalars())
 
     async def page(
         self,
@@ -94,16 +98,6 @@ class SqlReservationRepository:
             .values(version=reservations.c.version + 1, updated_at=at, **values)
         )
         return result.rowcount == 1
-
-    async def _due_holding(self, condition: ColumnElement[bool], at: datetime) -> list[UUID]:
-        statement = (
-            select(reservations.c.id)
-            .join(reservation_lines, reservation_lines.c.reservation_id == reservations.c.id)
-            .where(_due(at), condition)
-            .distinct()
-            .order_by(reservations.c.id)
-        )
-        return list((await self._connection.execute(statement)).scalars())
 
     async def _with_lines(self, headers: Sequence[Row[Any]]) -> list[Reservation]:
         if not headers:
