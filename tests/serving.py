@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 
-import warehouse
 from tests.process import Process, ServerError
 from tests.servers import HOST
 from warehouse.auth.model import Role

@@ -16,20 +16,20 @@ import orjson
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from warehouse.app import create_app
 from warehouse.auth.model import Role
-from warehouse.catalogue.model import ProductFilter, ProductSort
 from warehouse.clock import utc_now
 from warehouse.container import Container
-from warehouse.demo import load_demo
+from warehouse.demo import DEMO_ROWS, load_demo
 from warehouse.embedded import EmbeddedServerError
 from warehouse.errors import WarehouseError
 from warehouse.exchange.importing import ImportKind, ImportReport
 from warehouse.http.fields import KeyName
 from warehouse.http.logging import configure_logging
+from warehouse.ids import stable_id
 from warehouse.serving import AddressTakenError, check_address, redis_for_processes
 from warehouse.serving import serve as serve_application
 from warehouse.settings import Settings, SettingsError, load_settings
@@ -247,11 +247,11 @@ def _importing(
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Shows the number of rows done so far; takes it."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
+def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Takes the number of rows done so far and shows it; without a total the bar only shows that it goes on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} rows"))
     with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task(what)
+        task = progress.add_task(what, total=total)
         yield lambda rows: progress.update(task, completed=rows)
 
 
@@ -266,10 +266,15 @@ def _show(report: ImportReport) -> None:
 
 
 async def _prepare_demo(container: Container) -> str:
-    """Fill an empty database; a fresh admin key."""
-    if not await container.catalogue.page(ProductFilter(), ProductSort.SKU, None, 1):
-        with _progress("grocery demo") as progress:
+    """Fill the database, once; a fresh admin key."""
+    settings = container.settings
+    loaded = settings.data_dir / f"demo-{stable_id(settings.database_url)}.loaded"
+    if not loaded.exists():
+        # Loading what is partly there already, as after Ctrl-C, changes nothing that is.
+        with _progress("grocery demo", DEMO_ROWS) as progress:
             await load_demo(container.importer, progress)
+        loaded.parent.mkdir(parents=True, exist_ok=True)
+        loaded.touch()
     expires_at = utc_now() + DEMO_KEY_LIFE
     return (await container.api_keys.issue("make run", Role.ADMIN, expires_at)).secret.text
 

@@ -60,7 +60,7 @@ class Operation:
         return {each["name"]: each for each in self.content.get("parameters", ()) if each["in"] == place}
 
     def stands_at(self, path: str) -> bool:
-        return re.fullmatch(_PARAMETER.sub(".+", self.path), path) is not None
+        return re.fullmatch(_PARAMETER.sub("[^/]+", self.path), path) is not None
 
 
 def resolved(node: Json) -> Json:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -52,6 +52,7 @@ Held = dict[tuple[UUID, str | None], tuple[int, int]]
 """On hand and reserved by location and lot."""
 
 CALLER = UUID(int=1)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 
@@ -229,6 +230,12 @@ class Ledger:
     async def held(self, product: Product) -> Held:
         """As read: what expired reservations hold does not count."""
         found = await self.queries.balances(BalanceFilter(product_id=product.id), None, 1000)
+        return {(balance.location_id, balance.lot): (balance.on_hand, balance.reserved) for balance in found}
+
+    async def stored(self, product: Product) -> Held:
+        """As the rows are: what expired reservations hold counts until they are swept."""
+        async with self.uow(read_only=True) as uow:
+            found = await uow.stock.page(BalanceFilter(product_id=product.id), LONG_AGO, None, 1000)
         return {(balance.location_id, balance.lot): (balance.on_hand, balance.reserved) for balance in found}
 
     async def movements(self, **criteria: Any) -> Sequence[Movement]:

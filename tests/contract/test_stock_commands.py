@@ -83,7 +83,7 @@ class TestReceiving:
 
     async def test_lots_are_told_apart_by_code_point(self, ledger: Ledger) -> None:
         product, location = await ledger.tracked(), await ledger.location()
-        lots = ["a", "A", "á", "ａ"]
+        lots = ["a", "A", "á", "a\u0301"]
         await ledger.receive(*[line(product, 1, location, lot) for lot in lots])
         assert await ledger.held(product) == {(location.id, lot): (1, 0) for lot in lots}
 
@@ -560,7 +560,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("expected", [{"expected_on_hand": 4}, {"expected_version": 2}, {"expected_version": 0}])
     async def test_changes_nothing_where_the_counter_was_mistaken(
-        self, ledger: Ledger, expected: dict[str, int]
+        self, ledger: Ledger, expected: dict[str, Any]
     ) -> None:
         product, location = await ledger.stocked(5)
         refusal = await refused(ledger.count(CountLine(ref(product), location.id, 3, **expected)))
@@ -569,7 +569,7 @@ class TestCounting:
         assert await ledger.held(product) == {(location.id, None): (5, 0)}
 
     @pytest.mark.parametrize("expected", [{"expected_on_hand": 0}, {"expected_version": 0}])
-    async def test_finds_stock_where_there_was_none(self, ledger: Ledger, expected: dict[str, int]) -> None:
+    async def test_finds_stock_where_there_was_none(self, ledger: Ledger, expected: dict[str, Any]) -> None:
         product, location = await ledger.product(), await ledger.location()
         await ledger.count(CountLine(ref(product), location.id, 3, **expected))
         assert await ledger.held(product) == {(location.id, None): (3, 0)}
@@ -578,7 +578,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("expected", [{"expected_on_hand": 1}, {"expected_version": 1}])
     async def test_a_balance_that_is_not_there_has_nothing_at_version_nought(
-        self, ledger: Ledger, expected: dict[str, int]
+        self, ledger: Ledger, expected: dict[str, Any]
     ) -> None:
         product, location = await ledger.product(), await ledger.location()
         refusal = await refused(ledger.count(CountLine(ref(product), location.id, 3, **expected)))
@@ -959,7 +959,7 @@ BAD: dict[str, tuple[Attempt, list[tuple[str, str]]]] = {
     ),
     "reverse what has gone": (
         _reversing(lambda s: s.receipt.command_id),
-        [("/lines/0/quantity", Code.INSUFFICIENT_STOCK)],
+        [("/command_id", Code.INSUFFICIENT_STOCK)],
     ),
     "reverse nothing": (_reversing(lambda s: s.product.id), [("/command_id", "unknown_command")]),
     "reverse twice": (

@@ -115,7 +115,8 @@ async def get_product_snapshot(catalogue: Catalogue) -> Response:
     return Response(b'{"data":[' + b",".join(parts) + b"]}", media_type="application/json")
 
 
-@router.get("/products/by-sku/{sku}", response_model=ProductRead)
+# SKUs may hold slashes; to the routing a slash is one however it was escaped.
+@router.get("/products/by-sku/{sku:path}", response_model=ProductRead)
 async def get_product_by_sku(
     request: Request, catalogue: Catalogue, sku: Annotated[str, StringConstraints(max_length=lengths.SKU)]
 ) -> Response:

@@ -121,13 +121,13 @@ class _Operation:
     def creation(self) -> Json | None:
         """The answer that a new record is made, if there is one."""
         response: Json = self.content["responses"].get("201", {})
-        return response if "id" in self._members(response) else None
+        return response if "id" in self.members(response) else None
 
     def answers(self, member: str) -> bool:
         """Whether the successful answer is an object with this member."""
-        return any(member in self._members(response) for _, response in self.successes())
+        return any(member in self.members(response) for _, response in self.successes())
 
-    def _members(self, response: Json) -> Json:
+    def members(self, response: Json) -> Json:
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
         members: Json = self.schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
         return members
@@ -146,13 +146,13 @@ _PROBLEMS: tuple[_Rule, ...] = (
 )
 """Which operations answer which problems."""
 
-_SUCCESS_HEADERS: tuple[tuple[Callable[[_Operation], bool], str], ...] = (
-    (lambda operation: True, "X-Request-Id"),
-    (lambda operation: operation.answers("version"), "ETag"),
-    (lambda operation: operation.answers("next_cursor"), "Link"),
-    (lambda operation: operation.takes("header", "Idempotency-Key"), "Idempotent-Replayed"),
+_SUCCESS_HEADERS: tuple[tuple[Callable[[_Operation, Json], bool], str], ...] = (
+    (lambda operation, members: True, "X-Request-Id"),
+    (lambda operation, members: "version" in members, "ETag"),
+    (lambda operation, members: "next_cursor" in members, "Link"),
+    (lambda operation, members: operation.takes("header", "Idempotency-Key"), "Idempotent-Replayed"),
 )
-"""Which operations' successful answers have which headers."""
+"""Which headers a successful answer has, by its operation and its own members."""
 
 
 def _operations(app: FastAPI, written: Json) -> Iterator[_Operation]:
@@ -198,8 +198,9 @@ def _complete_input(operation: _Operation) -> None:
 
 
 def _complete_successes(operation: _Operation) -> None:
-    names = [name for applies, name in _SUCCESS_HEADERS if applies(operation)]
     for _, response in operation.successes():
+        members = operation.members(response)
+        names = [name for applies, name in _SUCCESS_HEADERS if applies(operation, members)]
         response.setdefault("headers", {}).update(header_references(names))
     if (created := operation.creation()) is not None:
         created["headers"].update(header_references(["Location"]))

@@ -48,10 +48,12 @@ class Allocator:
             return []
         return [Entry(number, product, location.warehouse_id, location.id, lot, quantity, pointer=quantity_of(number))]
 
-    async def outgoing(self, number: int, line: StockLine, quantity: int) -> list[tuple[Product, Portion]]:
+    async def outgoing(
+        self, number: int, line: StockLine, quantity: int, location_field: str = "location_id"
+    ) -> list[tuple[Product, Portion]]:
         """From where `quantity` is to be taken; nothing where there are findings."""
         product = self.resolved.product(number, line.product)
-        place = self._source(number, line)
+        place = self._source(number, line, location_field)
         if product is None or place is None or not self._lot_fits(number, product, line.lot):
             return []
         location, warehouse_id = place
@@ -80,9 +82,9 @@ class Allocator:
                 return found[0]
         return None
 
-    def _source(self, number: int, line: StockLine) -> tuple[Location | None, UUID] | None:
+    def _source(self, number: int, line: StockLine, location_field: str) -> tuple[Location | None, UUID] | None:
         if line.location_id is not None:
-            location = self.resolved.location(number, line.location_id)
+            location = self.resolved.location(number, line.location_id, location_field)
             return (location, location.warehouse_id) if location else None
         warehouse = self.resolved.warehouse(number, line.warehouse_id) if line.warehouse_id else None
         return (None, warehouse.id) if warehouse else None

@@ -81,31 +81,32 @@ async def change_balances(uow: UnitOfWork, entries: Iterable[Entry], at: datetim
         by_key.setdefault(entry.key, []).append(entry)
     # One lock order for every caller keeps the database out of deadlocks.
     changes = [_sum(by_key[key]) for key in sorted(by_key)]
-    try:
-        refused = [change for change in changes if not await _applied(uow, change, at)]
-        if refused and await expire_on(uow, [change.key for change in refused], at):
-            refused = [change for change in refused if not await _applied(uow, change, at)]
-    except _OutOfRangeError as error:
-        # The database may take no more statements in this transaction.
-        for entry in by_key[error.key]:
-            findings.conflict(entry.pointer, Code.QUANTITY_OUT_OF_RANGE, error.detail)
-        return
+    refused = await _apply(uow, changes, by_key, at, findings)
+    if refused and await expire_on(uow, [change.key for change in refused], at):
+        refused = await _apply(uow, refused, by_key, at, findings)
     if refused:
         await _note_shortages(uow, refused, by_key, at, findings)
 
 
-class _OutOfRangeError(Exception):
-    def __init__(self, key: BalanceKey, detail: str) -> None:
-        super().__init__(detail)
-        self.key = key
-        self.detail = detail
-
-
-async def _applied(uow: UnitOfWork, change: BalanceChange, at: datetime) -> bool:
-    try:
-        return await uow.stock.apply(change, at)
-    except Conflict as error:
-        raise _OutOfRangeError(change.key, error.detail) from error
+async def _apply(
+    uow: UnitOfWork,
+    changes: Sequence[BalanceChange],
+    by_key: dict[BalanceKey, list[Entry]],
+    at: datetime,
+    findings: Findings,
+) -> list[BalanceChange]:
+    """The changes that the stock does not allow."""
+    refused = []
+    for change in changes:
+        try:
+            if not await uow.stock.apply(change, at):
+                refused.append(change)
+        except Conflict as beyond_range:
+            for entry in by_key[change.key]:
+                findings.conflict(entry.pointer, beyond_range.code, beyond_range.detail)
+            # PostgreSQL takes no more statements in a transaction that broke a constraint.
+            return []
+    return refused
 
 
 async def expire_on(uow: UnitOfWork, keys: Collection[BalanceKey], at: datetime) -> bool:

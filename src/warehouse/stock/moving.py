@@ -19,7 +19,7 @@ from warehouse.stock.model import (
     StockLine,
     TransferLine,
 )
-from warehouse.stock.resolving import resolve
+from warehouse.stock.resolving import check_open, resolve
 from warehouse.unit_of_work import UnitOfWork
 
 Effect = CommandResult | Rehearsal
@@ -82,11 +82,19 @@ class MovingService:
             entries: list[Entry] = []
             for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
                 destination = allocator.resolved.location(number, target, "to_location_id")
-                taken = await _taken(allocator, number, source, source.quantity)
+                taken = await _taken(allocator, number, source, source.quantity, "from_location_id")
+                entries += taken
                 if destination is not None:
-                    entries += taken
                     entries += [
-                        Entry(number, out.product, destination.warehouse_id, destination.id, out.lot, delta=-out.delta)
+                        Entry(
+                            number,
+                            out.product,
+                            destination.warehouse_id,
+                            destination.id,
+                            out.lot,
+                            delta=-out.delta,
+                            pointer=out.pointer,
+                        )
                         for out in taken
                     ]
             return entries
@@ -103,7 +111,8 @@ class MovingService:
                 return []
             if not await uow.commands.mark_reversed(command_id, command.id, posting.recorded_at):
                 findings.conflict("/command_id", Code.ALREADY_REVERSED, "This command was reversed before.")
-                findings.raise_any()
+                return []
+            await check_open(uow, findings, {movement.warehouse_id for movement in movements}, "/command_id")
             products = {p.id: p for p in await uow.products.find({m.product_id for m in movements}, ())}
             return [
                 Entry(
@@ -152,7 +161,9 @@ async def _allocator(
     return Allocator(uow, resolved, posting.recorded_at)
 
 
-async def _taken(allocator: Allocator, number: int, line: StockLine, quantity: int) -> list[Entry]:
+async def _taken(
+    allocator: Allocator, number: int, line: StockLine, quantity: int, location_field: str = "location_id"
+) -> list[Entry]:
     return [
         Entry(
             number,
@@ -163,23 +174,24 @@ async def _taken(allocator: Allocator, number: int, line: StockLine, quantity: i
             delta=-portion.quantity,
             pointer=quantity_of(number),
         )
-        for product, portion in await allocator.outgoing(number, line, quantity)
+        for product, portion in await allocator.outgoing(number, line, quantity, location_field)
     ]
 
 
 async def _note_lots(uow: UnitOfWork, lines: Sequence[StockLine], entries: Sequence[Entry], findings: Findings) -> None:
     """Lots become known by receipts; a lot expires on one day."""
     days: dict[tuple[UUID, str], date | None] = {}
-    first: dict[tuple[UUID, str], int] = {}
+    dated: dict[tuple[UUID, str], int] = {}
     for entry in entries:
         key = (entry.product.id, entry.lot)
         day = lines[entry.line].expires_on
-        if entry.lot == NO_LOT:
+        if entry.lot == NO_LOT or entry.delta < 0:
             continue
-        first.setdefault(key, entry.line)
+        if day is not None:
+            dated.setdefault(key, entry.line)
         if day is not None and days.get(key) not in (None, day):
             findings.refuse(f"/lines/{entry.line}/expires_on", "lot_mismatch", "Two lines disagree about this lot.")
         days[key] = day or days.get(key)
     for product_id, lot, known in await uow.stock.note_lots(days):
-        pointer = f"/lines/{first[product_id, lot]}/expires_on"
+        pointer = f"/lines/{dated[product_id, lot]}/expires_on"
         findings.conflict(pointer, Code.LOT_MISMATCH, f"Lot {lot} is known to expire on {known}.")

@@ -26,7 +26,7 @@ from warehouse.stock.model import (
     ReservationStatus,
     StockLine,
 )
-from warehouse.stock.resolving import resolve
+from warehouse.stock.resolving import check_open, resolve
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 SWEEP_BATCH = 100
@@ -97,6 +97,7 @@ class ReservationService:
                 for number, line in enumerate(reservation.lines)
             ]
             findings = Findings()
+            await check_open(uow, findings, {line.warehouse_id for line in reservation.lines}, "")
             posting = replace(posting, reference=reservation.reference, reason=reservation.reason)
             await post(uow, posting, entries, findings)
             findings.raise_any()

@@ -1,6 +1,6 @@
 """From what a command's lines name to the records they mean, in one query for each kind of record."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,11 +49,7 @@ class Resolved:
         return self.warehouses[warehouse_id] if self._open(pointer, warehouse_id) else None
 
     def _open(self, pointer: str, warehouse_id: UUID) -> bool:
-        warehouse = self.warehouses[warehouse_id]
-        if warehouse.status is WarehouseStatus.ARCHIVED:
-            self.findings.conflict(pointer, Code.ARCHIVED, f"Warehouse {warehouse.code} is archived.")
-            return False
-        return True
+        return _is_open(self.warehouses[warehouse_id], pointer, self.findings)
 
     def lot(self, line: int, product: Product, lot: str | None) -> str | None:
         """The lot under which stock is kept; None where the line has to name one or may not."""
@@ -65,6 +61,19 @@ class Resolved:
             self.findings.refuse(pointer, "lot_required", f"Product {product.sku} is tracked by lot; name one.")
             return None
         return lot or NO_LOT
+
+
+async def check_open(uow: UnitOfWork, findings: Findings, warehouse_ids: Collection[UUID], pointer: str) -> None:
+    """Note which of the warehouses are archived: no command moves their stock."""
+    for warehouse in await uow.warehouses.find(warehouse_ids):
+        _is_open(warehouse, pointer, findings)
+
+
+def _is_open(warehouse: Warehouse, pointer: str, findings: Findings) -> bool:
+    if warehouse.status is WarehouseStatus.ARCHIVED:
+        findings.conflict(pointer, Code.ARCHIVED, f"Warehouse {warehouse.code} is archived.")
+        return False
+    return True
 
 
 async def resolve(

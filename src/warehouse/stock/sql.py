@@ -66,15 +66,16 @@ class SqlStockRepository:
         self._dialect = connection.dialect.name
 
     async def apply(self, change: BalanceChange, at: datetime) -> bool:
-        brings_only = change.on_hand >= 0 and change.reserved == 0
+        # What may be the first of its balance is inserted or added. Less reserved is not: the row is there, and
+        # databases check the constraints of a proposed row even where it only adds to another.
         with _within_range():
-            if not change.guarded:
+            if not change.guarded and change.reserved >= 0:
                 await self._connection.execute(_unguarded(self._dialect), _row(change, at, below_zero=True))
                 return True
-            if brings_only:
+            if change.guarded and change.on_hand >= 0 and change.reserved == 0:
                 await self._connection.execute(_guarded(self._dialect), _row(change, at, below_zero=False))
                 return True
-            result = await self._connection.execute(_guarded_update(change, at))
+            result = await self._connection.execute(_update(change, at))
             return result.rowcount == 1
 
     async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
@@ -293,17 +294,18 @@ def _row(change: BalanceChange, at: datetime, *, below_zero: bool) -> dict[str, 
     }
 
 
-def _guarded_update(change: BalanceChange, at: datetime) -> Any:
+def _update(change: BalanceChange, at: datetime) -> Any:
     on_hand, reserved = balances.c.on_hand + change.on_hand, balances.c.reserved + change.reserved
     guards = [column == value for column, value in zip(KEY, _values(change.key), strict=True)]
     guards.append(reserved >= 0)
-    if change.on_hand < 0:
+    if change.guarded and change.on_hand < 0:
         guards.append(on_hand >= 0)
-    if change.on_hand < change.reserved:
+    if change.guarded and change.on_hand < change.reserved:
         guards.append(on_hand >= reserved)
+    below_zero = and_(balances.c.below_zero_allowed, on_hand < reserved) if change.guarded else true()
     # The first assignment reads the old values everywhere only because it is the first: MySQL goes from left to right.
     assignments = (
-        (balances.c.below_zero_allowed, and_(balances.c.below_zero_allowed, on_hand < reserved)),
+        (balances.c.below_zero_allowed, below_zero),
         (balances.c.on_hand, on_hand),
         (balances.c.reserved, reserved),
         (balances.c.version, balances.c.version + 1),

@@ -97,7 +97,9 @@ async def new_records(client: AsyncClient) -> Records:
     warehouse = await new_warehouse(client)
     location, other = await new_location(client, warehouse), await new_location(client, warehouse)
     received = {"sku": product["sku"], "location_id": location["id"], "quantity": 10}
-    return Records(product, tracked, warehouse, location, other, await made(client, "/v1/stock/receipts", {"lines": [received]}))
+    return Records(
+        product, tracked, warehouse, location, other, await made(client, "/v1/stock/receipts", {"lines": [received]})
+    )
 
 
 async def new_reservation(client: AsyncClient, records: Records) -> Json:
@@ -106,51 +108,53 @@ async def new_reservation(client: AsyncClient, records: Records) -> Json:
 
 async def new_call(client: AsyncClient, name: str) -> Call:
     """A request of the operation, with all that it stands on. `client` needs an admin's key."""
-    return await _CALLS[name](client)
+    return Call(OPERATIONS[name], **await _MAKERS[name](client))
 
 
-_Maker = Callable[[AsyncClient], Awaitable[Call]]
-_CALLS: dict[str, _Maker] = {}
+Given = dict[str, Any]
+"""The fields of a `Call`, but for its operation."""
+_Maker = Callable[[AsyncClient], Awaitable[Given]]
+_MAKERS: dict[str, _Maker] = {}
 
 
-def _call_of(maker: _Maker) -> _Maker:
+def _makes(maker: _Maker) -> _Maker:
     """The function is named after its operation."""
-    _CALLS[maker.__name__] = maker
+    _MAKERS[maker.__name__] = maker
     return maker
 
 
-def _command(name: str, body: Json) -> Call:
-    return Call(OPERATIONS[name], json=body, headers=new_key())
+def _command(body: Json, **ids: str) -> Given:
+    return {"ids": ids, "json": body, "headers": new_key()}
 
 
-def _list(name: str, **query: str) -> Call:
-    return Call(OPERATIONS[name], query=query)
+def _list(**query: str) -> Given:
+    return {"query": query}
 
 
-def _change(name: str, record: Json, body: Json | None, parameter: str) -> Call:
-    return Call(OPERATIONS[name], {parameter: record["id"]}, body, {"If-Match": "*"})
+def _change(record: Json, body: Json | None, parameter: str) -> Given:
+    return {"ids": {parameter: record["id"]}, "json": body, "headers": {"If-Match": "*"}}
 
 
-@_call_of
-async def list_products(client: AsyncClient) -> Call:
+@_makes
+async def list_products(client: AsyncClient) -> Given:
     product = await new_product(client)
-    return _list("list_products", q=product["sku"])
+    return _list(q=product["sku"])
 
 
-@_call_of
-async def get_product(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["get_product"], {"product_id": (await new_product(client))["id"]})
+@_makes
+async def get_product(client: AsyncClient) -> Given:
+    return {"ids": {"product_id": (await new_product(client))["id"]}}
 
 
-@_call_of
-async def get_product_by_sku(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["get_product_by_sku"], {"sku": (await new_product(client))["sku"]})
+@_makes
+async def get_product_by_sku(client: AsyncClient) -> Given:
+    return {"ids": {"sku": (await new_product(client))["sku"]}}
 
 
-@_call_of
-async def get_product_snapshot(client: AsyncClient) -> Call:
+@_makes
+async def get_product_snapshot(client: AsyncClient) -> Given:
     await new_product(client)
-    return Call(OPERATIONS["get_product_snapshot"])
+    return {}
 
 
 def product_body() -> Json:
@@ -169,108 +173,108 @@ def product_body() -> Json:
     }
 
 
-@_call_of
-async def create_product(client: AsyncClient) -> Call:
-    return _command("create_product", product_body())
+@_makes
+async def create_product(client: AsyncClient) -> Given:
+    return _command(product_body())
 
 
-@_call_of
-async def update_product(client: AsyncClient) -> Call:
+@_makes
+async def update_product(client: AsyncClient) -> Given:
     body = {name: value for name, value in product_body().items() if name != "tracking"}
-    return _change("update_product", await new_product(client), body, "product_id")
+    return _change(await new_product(client), body, "product_id")
 
 
-@_call_of
-async def delete_product(client: AsyncClient) -> Call:
-    return _change("delete_product", await new_product(client), None, "product_id")
+@_makes
+async def delete_product(client: AsyncClient) -> Given:
+    return _change(await new_product(client), None, "product_id")
 
 
-@_call_of
-async def upsert_products(client: AsyncClient) -> Call:
+@_makes
+async def upsert_products(client: AsyncClient) -> Given:
     rows = [product_body(), {"sku": (await new_product(client))["sku"], "name": "Oat bread"}]
-    return _command("upsert_products", {"products": rows})
+    return _command({"products": rows})
 
 
-@_call_of
-async def list_warehouses(client: AsyncClient) -> Call:
+@_makes
+async def list_warehouses(client: AsyncClient) -> Given:
     await new_warehouse(client)
-    return _list("list_warehouses")
+    return _list()
 
 
-@_call_of
-async def get_warehouse(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["get_warehouse"], {"warehouse_id": (await new_warehouse(client))["id"]})
+@_makes
+async def get_warehouse(client: AsyncClient) -> Given:
+    return {"ids": {"warehouse_id": (await new_warehouse(client))["id"]}}
 
 
 def warehouse_body() -> Json:
     return {"code": new_code("W"), "name": "Harbour", "address": "Quay 2\n20457 Hamburg", "status": "active"}
 
 
-@_call_of
-async def create_warehouse(client: AsyncClient) -> Call:
-    return _command("create_warehouse", warehouse_body())
+@_makes
+async def create_warehouse(client: AsyncClient) -> Given:
+    return _command(warehouse_body())
 
 
-@_call_of
-async def update_warehouse(client: AsyncClient) -> Call:
-    return _change("update_warehouse", await new_warehouse(client), warehouse_body(), "warehouse_id")
+@_makes
+async def update_warehouse(client: AsyncClient) -> Given:
+    return _change(await new_warehouse(client), warehouse_body(), "warehouse_id")
 
 
-@_call_of
-async def delete_warehouse(client: AsyncClient) -> Call:
-    return _change("delete_warehouse", await new_warehouse(client), None, "warehouse_id")
+@_makes
+async def delete_warehouse(client: AsyncClient) -> Given:
+    return _change(await new_warehouse(client), None, "warehouse_id")
 
 
-@_call_of
-async def list_locations(client: AsyncClient) -> Call:
+@_makes
+async def list_locations(client: AsyncClient) -> Given:
     warehouse = await new_warehouse(client)
     await new_location(client, warehouse)
-    return Call(OPERATIONS["list_locations"], {"warehouse_id": warehouse["id"]})
+    return {"ids": {"warehouse_id": warehouse["id"]}}
 
 
-@_call_of
-async def get_location(client: AsyncClient) -> Call:
+@_makes
+async def get_location(client: AsyncClient) -> Given:
     location = await new_location(client, await new_warehouse(client))
-    return Call(OPERATIONS["get_location"], {"location_id": location["id"]})
+    return {"ids": {"location_id": location["id"]}}
 
 
-@_call_of
-async def create_location(client: AsyncClient) -> Call:
+@_makes
+async def create_location(client: AsyncClient) -> Given:
     warehouse = await new_warehouse(client)
     parent = await new_location(client, warehouse)
     body = {"code": new_code("L"), "name": "Aisle 3", "kind": "storage", "parent_id": parent["id"]}
-    return _command("create_location", body).but(ids={"warehouse_id": warehouse["id"]})
+    return _command(body, warehouse_id=warehouse["id"])
 
 
-@_call_of
-async def update_location(client: AsyncClient) -> Call:
+@_makes
+async def update_location(client: AsyncClient) -> Given:
     warehouse = await new_warehouse(client)
     location, parent = await new_location(client, warehouse), await new_location(client, warehouse)
     body = {"code": new_code("L"), "name": "Aisle 3", "kind": "receiving", "parent_id": parent["id"]}
-    return _change("update_location", location, body, "location_id")
+    return _change(location, body, "location_id")
 
 
-@_call_of
-async def delete_location(client: AsyncClient) -> Call:
+@_makes
+async def delete_location(client: AsyncClient) -> Given:
     location = await new_location(client, await new_warehouse(client))
-    return _change("delete_location", location, None, "location_id")
+    return _change(location, None, "location_id")
 
 
-@_call_of
-async def list_balances(client: AsyncClient) -> Call:
+@_makes
+async def list_balances(client: AsyncClient) -> Given:
     records = await new_records(client)
-    return _list("list_balances", product_id=records.product["id"])
+    return _list(product_id=records.product["id"])
 
 
-@_call_of
-async def get_stock_summary(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["get_stock_summary"], {"product_id": (await new_records(client)).product["id"]})
+@_makes
+async def get_stock_summary(client: AsyncClient) -> Given:
+    return {"ids": {"product_id": (await new_records(client)).product["id"]}}
 
 
-@_call_of
-async def list_movements(client: AsyncClient) -> Call:
+@_makes
+async def list_movements(client: AsyncClient) -> Given:
     records = await new_records(client)
-    return _list("list_movements", product_id=records.product["id"])
+    return _list(product_id=records.product["id"])
 
 
 def header() -> Json:
@@ -278,35 +282,33 @@ def header() -> Json:
     return {"reference": "PO-4711", "reason": "usual", "occurred_at": "2026-01-02T03:04:05.678901Z", "dry_run": False}
 
 
-@_call_of
-async def receive_stock(client: AsyncClient) -> Call:
+@_makes
+async def receive_stock(client: AsyncClient) -> Given:
     records = await new_records(client)
-    return _command(
-        "receive_stock", {**header(), "lines": [records.line, {**records.lot_line, "expires_on": "2031-12-24"}]}
-    )
+    return _command({**header(), "lines": [records.line, {**records.lot_line, "expires_on": "2031-12-24"}]})
 
 
-@_call_of
-async def ship_stock(client: AsyncClient) -> Call:
-    return _command("ship_stock", {**header(), "lines": [(await new_records(client)).line]})
+@_makes
+async def ship_stock(client: AsyncClient) -> Given:
+    return _command({**header(), "lines": [(await new_records(client)).line]})
 
 
-@_call_of
-async def adjust_stock(client: AsyncClient) -> Call:
+@_makes
+async def adjust_stock(client: AsyncClient) -> Given:
     records = await new_records(client)
     lines = [{**records.line, "quantity": -1}, {**records.lot_line, "expires_on": "2031-12-24"}]
-    return _command("adjust_stock", {**header(), "lines": lines})
+    return _command({**header(), "lines": lines})
 
 
-@_call_of
-async def count_stock(client: AsyncClient) -> Call:
+@_makes
+async def count_stock(client: AsyncClient) -> Given:
     records = await new_records(client)
     place = {"product_id": records.product["id"], "location_id": records.location["id"]}
-    return _command("count_stock", {**header(), "lines": [{**place, "on_hand": 7, "expected_on_hand": 10}]})
+    return _command({**header(), "lines": [{**place, "on_hand": 7, "expected_on_hand": 10}]})
 
 
-@_call_of
-async def transfer_stock(client: AsyncClient) -> Call:
+@_makes
+async def transfer_stock(client: AsyncClient) -> Given:
     records = await new_records(client)
     line = {
         "sku": records.product["sku"],
@@ -314,90 +316,90 @@ async def transfer_stock(client: AsyncClient) -> Call:
         "to_location_id": records.other_location["id"],
         "quantity": 3,
     }
-    return _command("transfer_stock", {**header(), "lines": [line]})
+    return _command({**header(), "lines": [line]})
 
 
-@_call_of
-async def reverse_command(client: AsyncClient) -> Call:
+@_makes
+async def reverse_command(client: AsyncClient) -> Given:
     records = await new_records(client)
-    return _command("reverse_command", {**header(), "command_id": records.receipt["command_id"]})
+    return _command({**header(), "command_id": records.receipt["command_id"]})
 
 
-@_call_of
-async def get_integrity(client: AsyncClient) -> Call:
+@_makes
+async def get_integrity(client: AsyncClient) -> Given:
     await new_records(client)
-    return Call(OPERATIONS["get_integrity"])
+    return {}
 
 
-@_call_of
-async def list_reservations(client: AsyncClient) -> Call:
+@_makes
+async def list_reservations(client: AsyncClient) -> Given:
     await new_reservation(client, await new_records(client))
-    return _list("list_reservations")
+    return _list()
 
 
-@_call_of
-async def get_reservation(client: AsyncClient) -> Call:
+@_makes
+async def get_reservation(client: AsyncClient) -> Given:
     reservation = await new_reservation(client, await new_records(client))
-    return Call(OPERATIONS["get_reservation"], {"reservation_id": reservation["id"]})
+    return {"ids": {"reservation_id": reservation["id"]}}
 
 
-@_call_of
-async def create_reservation(client: AsyncClient) -> Call:
+@_makes
+async def create_reservation(client: AsyncClient) -> Given:
     body = {"reference": "SO-1", "reason": "order", "dry_run": False, "expires_in": 60}
-    return _command("create_reservation", {**body, "lines": [(await new_records(client)).line]})
+    return _command({**body, "lines": [(await new_records(client)).line]})
 
 
-async def _on_a_reservation(client: AsyncClient, name: str, body: Json | None) -> Call:
+async def _on_a_reservation(client: AsyncClient, body: Json | None) -> Given:
     reservation = await new_reservation(client, await new_records(client))
-    return Call(OPERATIONS[name], {"reservation_id": reservation["id"]}, body, new_key())
+    return {"ids": {"reservation_id": reservation["id"]}, "json": body, "headers": new_key()}
 
 
-@_call_of
-async def confirm_reservation(client: AsyncClient) -> Call:
-    return await _on_a_reservation(client, "confirm_reservation", None)
+@_makes
+async def confirm_reservation(client: AsyncClient) -> Given:
+    return await _on_a_reservation(client, None)
 
 
-@_call_of
-async def release_reservation(client: AsyncClient) -> Call:
-    return await _on_a_reservation(client, "release_reservation", None)
+@_makes
+async def release_reservation(client: AsyncClient) -> Given:
+    return await _on_a_reservation(client, None)
 
 
-@_call_of
-async def extend_reservation(client: AsyncClient) -> Call:
-    return await _on_a_reservation(client, "extend_reservation", {"expires_in": 3600})
+@_makes
+async def extend_reservation(client: AsyncClient) -> Given:
+    return await _on_a_reservation(client, {"expires_in": 3600})
 
 
 def key_body() -> Json:
     return {"name": "Scanner", "role": "viewer", "expires_at": "2101-01-01T00:00:00Z"}
 
 
-@_call_of
-async def list_api_keys(client: AsyncClient) -> Call:
-    return _list("list_api_keys")
+@_makes
+async def list_api_keys(client: AsyncClient) -> Given:
+    return _list()
 
 
-@_call_of
-async def create_api_key(client: AsyncClient) -> Call:
-    return _command("create_api_key", key_body())
+@_makes
+async def create_api_key(client: AsyncClient) -> Given:
+    return _command(key_body())
 
 
-@_call_of
-async def rotate_api_key(client: AsyncClient) -> Call:
+@_makes
+async def rotate_api_key(client: AsyncClient) -> Given:
     key = await made(client, "/v1/api-keys", key_body())
-    return Call(OPERATIONS["rotate_api_key"], {"key_id": key["id"]}, None, new_key())
+    return {"ids": {"key_id": key["id"]}, "headers": new_key()}
 
 
-@_call_of
-async def revoke_api_key(client: AsyncClient) -> Call:
+@_makes
+async def revoke_api_key(client: AsyncClient) -> Given:
     key = await made(client, "/v1/api-keys", key_body())
-    return Call(OPERATIONS["revoke_api_key"], {"key_id": key["id"]})
+    return {"ids": {"key_id": key["id"]}}
 
 
-@_call_of
-async def livez(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["livez"])
+@_makes
+async def livez(client: AsyncClient) -> Given:
+    return {}
 
 
-@_call_of
-async def readyz(client: AsyncClient) -> Call:
-    return Call(OPERATIONS["readyz"])
+@_makes
+async def readyz(client: AsyncClient) -> Given:
+    return {}
