@@ -9,7 +9,6 @@ import pytest
 
 from tests.contract.ledger import HOUR, Ledger, command, line, move
 from warehouse.clock import utc_now
-from warehouse.commands.model import Outcome
 from warehouse.errors import Conflict
 from warehouse.ids import new_id
 from warehouse.stock.model import NO_LOT, BalanceChange, BalanceKey, CommandHeader, CommandResult, StockLine
@@ -19,9 +18,7 @@ HEADER = CommandHeader()
 
 async def ship_all(ledger: Ledger, orders: Sequence[Sequence[StockLine]]) -> list[int]:
     """Ship them at once; the statuses of the answers. Whatever is not an answer is raised."""
-    outcomes: list[Outcome[object]] = await asyncio.gather(
-        *[ledger.moving.ship(command(str(new_id())), HEADER, lines) for lines in orders]
-    )
+    outcomes = await asyncio.gather(*[ledger.moving.ship(command(str(new_id())), HEADER, lines) for lines in orders])
     return [outcome.answer.status for outcome in outcomes]
 
 

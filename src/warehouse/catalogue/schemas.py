@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, RootModel, SkipValidation, StringConstraints
+from pydantic import BeforeValidator, Field, RootModel, SkipValidation, StringConstraints
 
 from warehouse import lengths
 from warehouse.catalogue.model import Attribute, NegativeStock, ProductStatus, Tracking
@@ -16,10 +16,18 @@ from warehouse.upserts import UpsertStatus
 
 MAX_BATCH = 5000
 
+
+def _no_integer(value: object) -> object:
+    # As a fraction a large one would lose digits.
+    if isinstance(value, int):
+        raise ValueError("An integer must lie between -2^53 and 2^53.")
+    return value
+
+
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=lengths.ATTRIBUTE_KEY)]
 AttributeText = Annotated[str, StringConstraints(max_length=lengths.ATTRIBUTE_VALUE)]
 AttributeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
-AttributeFraction = Annotated[float, Field(allow_inf_nan=False)]
+AttributeFraction = Annotated[float, BeforeValidator(_no_integer), Field(allow_inf_nan=False)]
 AttributeValue = AttributeText | bool | AttributeNumber | AttributeFraction
 Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=lengths.ATTRIBUTES)]
 AttributesPatch = Annotated[dict[AttributeName, AttributeValue | None], Field(max_length=lengths.ATTRIBUTES)]

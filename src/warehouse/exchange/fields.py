@@ -44,13 +44,17 @@ def read_fields(
         if isinstance(raw, str) and (not raw or raw.isspace()):
             continue
         try:
-            fields[column] = _null(column, never_null) if raw is None else read(raw)
+            if raw is None and column in never_null:
+                raise Fault("missing", "Must not be null.")
+            fields[column] = None if raw is None else read(raw)
         except Fault as fault:
             errors.append(RowError(line, column, fault.code, fault.detail))
     return fields, errors
 
 
-def missing(line: int, fields: Mapping[str, Any], errors: Iterable[RowError], required: Iterable[str]) -> list[RowError]:
+def missing(
+    line: int, fields: Mapping[str, Any], errors: Iterable[RowError], required: Iterable[str]
+) -> list[RowError]:
     """An error for each required column that has neither a value nor an error of its own."""
     absent = [column for column in required if column not in fields]
     wrong = {error.column for error in errors} if absent else ()
@@ -190,8 +194,3 @@ def attribute(raw: Any) -> str | int | float | bool:
         raise Fault("invalid", "Must be text, a number, or true or false.")
     value: str = _attribute_text(raw)
     return value
-
-
-def _null(column: str, never_null: Collection[str]) -> None:
-    if column in never_null:
-        raise Fault("missing", "Must not be null.")

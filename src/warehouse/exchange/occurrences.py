@@ -24,9 +24,7 @@ class Occurrences:
 
     def count(self, row_id: UUID) -> int:
         """How often it was counted before; counts it."""
-        statement = (
-            "INSERT INTO seen VALUES (?, 0) ON CONFLICT (id) DO UPDATE SET times = times + 1 RETURNING times"
-        )
+        statement = "INSERT INTO seen VALUES (?, 0) ON CONFLICT (id) DO UPDATE SET times = times + 1 RETURNING times"
         (times,) = self._cursor.execute(statement, (row_id.int & _KEY_BITS,)).fetchone()
         return int(times)
 

@@ -8,7 +8,7 @@ import codecs
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol
 
@@ -94,17 +94,18 @@ def _blocks(chunks: Iterable[bytes], longest: int) -> Iterator[list[bytes]]:
         lines = (rest + chunk).splitlines(keepends=True)
         # A line that ends in CR may yet turn out to end in CR LF.
         rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        _check_lengths(lines, number, longest)
-        number += len(lines)
-        _check_lengths([rest], number, longest)
-        yield lines
+        good = _until_too_long(lines, longest)
+        yield good
+        number += len(good)
+        if len(good) < len(lines) or len(rest) > longest:
+            raise _too_long(number, longest)
     yield [rest] if rest else []
 
 
-def _check_lengths(lines: Sequence[bytes], number: int, longest: int) -> None:
-    if max(map(len, lines), default=0) > longest:
-        line = next(number for number, line in enumerate(lines, start=number) if len(line) > longest)
-        raise _too_long(line, longest)
+def _until_too_long(lines: list[bytes], longest: int) -> list[bytes]:
+    if max(map(len, lines), default=0) <= longest:
+        return lines
+    return list(takewhile(lambda line: len(line) <= longest, lines))
 
 
 def _too_long(line: int, longest: int) -> TooLarge:

@@ -130,7 +130,7 @@ def _attribute_columns(columns: Sequence[str]) -> list[tuple[str, Reader]]:
         try:
             attribute_key(name)
         except Fault as fault:
-            raise _header_error(name, fault.code, f"{name[:lengths.ATTRIBUTE_KEY]!r}: {fault.detail}") from fault
+            raise _header_error(name, fault.code, f"{name[: lengths.ATTRIBUTE_KEY]!r}: {fault.detail}") from fault
     return [(name, attribute) for name in names]
 
 
@@ -204,7 +204,7 @@ class MovementRows:
     def read(self, row: Row) -> LedgerRow | list[RowError]:
         self._unknown.note(row)
         self._quantity = "qty" if "qty" in row.values else "quantity"
-        fields, errors = read_fields(row.line, row.values, self._readers, never_null=MOVEMENT_NEEDS)
+        fields, errors = read_fields(row.line, row.values, self._readers, never_null=NEVER_NULL)
         errors += missing(row.line, fields, errors, (*MOVEMENT_NEEDS, self._quantity))
         if not errors and (fault := _sign_fault(fields["type"], fields[self._quantity])):
             errors.append(RowError(row.line, self._quantity, "out_of_range", fault))
@@ -254,6 +254,8 @@ class MovementRows:
 
 
 MOVEMENT_NEEDS = ("timestamp", "type", "sku", "location")
+QUANTITY_NAMES = ("qty", "quantity")
+NEVER_NULL = frozenset((*MOVEMENT_NEEDS, *QUANTITY_NAMES))
 _UNKNOWN_ID = UUID(int=0)
 
 
@@ -275,7 +277,7 @@ def _movement_readers(now: datetime) -> Mapping[str, Reader]:
 
 
 def _quantity_column(columns: Sequence[str] | None) -> str:
-    given = [name for name in ("qty", "quantity") if columns and name in columns]
+    given = [name for name in QUANTITY_NAMES if columns and name in columns]
     if len(given) > 1:
         raise _header_error("quantity", "duplicate", "The header has both `qty` and `quantity`.")
     return given[0] if given else "qty"

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from warehouse import lengths
 from warehouse.clock import utc_now
@@ -18,6 +18,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours another machine's clock may be."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -53,6 +55,25 @@ def _in_history(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _written_out(value: object) -> object:
+    # pydantic also takes numbers for moments, and moments for days.
+    if isinstance(value, str) and _MOMENT.match(value) is None:
+        raise ValueError("Write a date and time, as in 2027-03-31T12:00:00Z.")
+    return _not_a_number(value)
+
+
+def _day_written_out(value: object) -> object:
+    if isinstance(value, str) and _DAY.fullmatch(value) is None:
+        raise ValueError("Write a date, as in 2027-03-31.")
+    return _not_a_number(value)
+
+
+def _not_a_number(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError("Must be a text.")
+    return value
+
+
 def _happened(moment: datetime) -> datetime:
     if moment > utc_now() + CLOCK_SKEW:
         raise ValueError("Must not be in the future.")
@@ -86,7 +107,9 @@ SignedQuantity = Annotated[
 CountedQuantity = Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY, description="Whole base units.")]
 
 RecordId = Annotated[UUID, Field(strict=False)]
-Day = Annotated[date, Field(strict=False, description="A calendar day, as in 2027-03-31.")]
-Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_history)]
+Day = Annotated[
+    date, BeforeValidator(_day_written_out), Field(strict=False, description="A calendar day, as in 2027-03-31.")
+]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_in_history)]
 """A time with its offset from UTC."""
 PastMoment = Annotated[Moment, AfterValidator(_happened)]

@@ -76,11 +76,19 @@ OptionalKey = Annotated[str | None, Depends(_optional_key)]
 
 
 def request_hash(method: str, path: str, body: BaseModel | None) -> bytes:
-    """SHA-256 of what is asked: two spellings of one request give one hash."""
-    # Without defaults: a field that a later version adds must not turn a retry across the upgrade into another request.
-    content = body.model_dump(mode="json", exclude_defaults=True) if body else None
-    # The standard library's JSON takes everything that its parser lets in, integers beyond 64 bits as well.
-    return hashlib.sha256(json.dumps([method, path, content], sort_keys=True).encode()).digest()
+    """SHA-256 of what is asked: two spellings of one request give one hash.
+
+    Raises `MalformedRequest` for a body that nests deeper than can be written out again.
+    """
+    try:
+        # Without defaults: a field that a later version adds must not turn a retry across the upgrade into another
+        # request.
+        content = body.model_dump(mode="json", exclude_defaults=True) if body else None
+        # The standard library's JSON takes everything that its parser lets in, integers beyond 64 bits as well.
+        text = json.dumps([method, path, content], sort_keys=True)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest("The body is nested too deeply.") from error
+    return hashlib.sha256(text.encode()).digest()
 
 
 def json_answer(result: Any, status: int, headers: Mapping[str, str]) -> Answer:

@@ -1,12 +1,15 @@
 """What no model of the input sees: parameters that an operation does not know, bodies that it does not read, and
 characters that no database keeps alike."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from fastapi import Request
@@ -14,12 +17,12 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Form, Query
 from fastapi.routing import APIRoute
 
-from warehouse.errors import FieldError, UnsupportedMediaType
+from warehouse.errors import FieldError, MalformedRequest, UnsupportedMediaType
 from warehouse.http.validation import MAX_ERRORS, invalid, json_pointer
 
 _JSON = re.compile(r"application/(?:json|[\w.!#$&^+-]+\+json)", re.IGNORECASE | re.ASCII)
 _UNKEPT = re.compile("[\0\ud800-\udfff]")
-_UNKEPT_DETAIL = "NUL characters and lone surrogates are not kept."
+_UNKEPT_DETAIL = "NUL characters, lone surrogates and what is not UTF-8 are not kept."
 
 
 def check_query(request: Request) -> None:
@@ -49,12 +52,15 @@ async def check_media_type(request: Request) -> None:
 
 
 async def check_text(request: Request) -> None:
-    """Raises `Invalid` for NUL characters, which PostgreSQL refuses, and for lone surrogates, which are no text."""
+    """Raises `Invalid` for NUL characters, which PostgreSQL refuses, and for lone surrogates, which are no text;
+    `MalformedRequest` for a body that is not JSON in UTF-8, or in which a name stands twice in one object."""
+    body = await request.body() if _input_of(request).is_json else b""
+    document = _parsed(body) if body else None
     faults = [
         *_faults("{%s}", request.path_params),
-        *(_faults("?%s", request.query_params) if b"%00" in request.scope["query_string"] else ()),
-        # JSON allows neither in the raw, so a body without escapes has none.
-        *(_body_faults(await request.json()) if await _has_escapes(request) else ()),
+        *_faults("?%s", _escaped_query(request)),
+        # UTF-8 holds no lone surrogates and JSON no NUL in the raw, so a body without escapes has neither.
+        *(_body_faults(document) if b"\\u" in body else ()),
     ]
     if faults:
         raise invalid(faults[:MAX_ERRORS])
@@ -66,8 +72,36 @@ def _faults(pointer: str, values: Any) -> Iterator[FieldError]:
             yield FieldError(pointer % name, "characters", _UNKEPT_DETAIL)
 
 
-async def _has_escapes(request: Request) -> bool:
-    return _input_of(request).is_json and b"\\u" in await request.body()
+def _escaped_query(request: Request) -> Mapping[str, str]:
+    """The parameters, if there are escapes among them; what these spell that is not UTF-8 becomes lone surrogates."""
+    query: bytes = request.scope["query_string"]
+    if b"%" not in query:
+        return {}
+    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"))
+
+
+def _parsed(body: bytes) -> Any:
+    """The body once more: its first parser takes UTF-16 as well, and of several members of one name the last."""
+    try:
+        return json.loads(_utf8(body), object_pairs_hook=_unambiguous)
+    except RecursionError as error:
+        raise MalformedRequest("The body is nested too deeply.") from error
+
+
+def _utf8(body: bytes) -> str:
+    with suppress(UnicodeDecodeError):
+        # UTF-16 without a mark is valid UTF-8, but every second byte of it is NUL.
+        if b"\0" not in body:
+            return body.decode("utf-8-sig")
+    raise MalformedRequest("The body is not JSON in UTF-8.")
+
+
+def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(members)
+    if len(named) < len(members):
+        twice = Counter(name for name, _ in members).most_common(1)[0][0]
+        raise MalformedRequest(f"{json.dumps(twice)} stands twice in one object.")
+    return named
 
 
 def _body_faults(body: Any) -> Iterator[FieldError]:

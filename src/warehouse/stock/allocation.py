@@ -6,7 +6,7 @@ location code; each lot and location in turn until the quantity is reached.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -32,12 +32,25 @@ class Portion:
 
 @dataclass(slots=True)
 class Allocator:
-    """Serves the lines of one command; what one line was given, the next cannot have."""
+    """Serves the lines of one command; what one line was given, the next cannot have. `hold` comes before the first
+    `outgoing`."""
 
     uow: UnitOfWork
     resolved: Resolved
     at: datetime
+    _orders: dict[tuple[UUID, UUID], list[BalanceKey]] = field(default_factory=dict)
+    _held: dict[BalanceKey, HeldBalance] = field(default_factory=dict)
     _taken: defaultdict[BalanceKey, int] = field(default_factory=lambda: defaultdict(int))
+
+    async def hold(self, outgoing: Sequence[StockLine], incoming: Sequence[StockLine] = ()) -> None:
+        """Where a line leaves the choice, lock all that the lines may touch at once: locks taken line by line would be
+        in an order of the author's making, and two authors' orders end in a deadlock."""
+        for line in outgoing:
+            await self._read_order(line)
+        if self._orders:
+            keys = {key for order in self._orders.values() for key in order}
+            keys |= {key for line in (*outgoing, *incoming) for key in self._named(line, keys)}
+            self._held = dict(await self.uow.stock.lock(keys))
 
     async def incoming(self, number: int, line: StockLine, quantity: int) -> list[Entry]:
         """The entry that brings the line's stock in; none where there are findings."""
@@ -63,6 +76,26 @@ class Allocator:
             return [(product, portion)]
         portions = await self._spread(number, product, location, warehouse_id, line.lot, quantity)
         return [(product, portion) for portion in portions]
+
+    async def _read_order(self, line: StockLine) -> None:
+        product, place = self.resolved.known(line.product), line.warehouse_id or line.location_id
+        if product is None or place is None or (product.id, place) in self._orders:
+            return
+        if line.warehouse_id is not None:
+            self._orders[product.id, place] = await self.uow.stock.order_in_warehouse(product.id, place)
+        elif line.lot is None and product.tracking is Tracking.LOT:
+            self._orders[product.id, place] = await self.uow.stock.order_at(product.id, place)
+
+    def _named(self, line: StockLine, chosen: Collection[BalanceKey]) -> Iterator[BalanceKey]:
+        """The balances at the line's location: of the lot that it names, or of every lot that may be chosen."""
+        product = self.resolved.known(line.product)
+        if product is None or line.location_id is None:
+            return
+        if line.lot is not None or product.tracking is Tracking.NONE:
+            yield BalanceKey(product.id, line.location_id, line.lot or NO_LOT)
+        else:
+            lots = {key.lot for key in chosen if key.product_id == product.id}
+            yield from (BalanceKey(product.id, line.location_id, lot) for lot in lots)
 
     async def _destination(self, number: int, line: StockLine) -> Location | None:
         if line.location_id is not None:
@@ -101,11 +134,8 @@ class Allocator:
         lot: str | None,
         quantity: int,
     ) -> list[Portion]:
-        candidates = await self._candidates(product, location, warehouse_id, lot)
-        reserved = [balance.key for balance in candidates if balance.reserved]
-        if reserved and await expire_on(self.uow, reserved, self.at):
-            candidates = await self._candidates(product, location, warehouse_id, lot)
-        portions, missing = self._take(candidates, quantity)
+        order = self._orders[product.id, location.id if location else warehouse_id]
+        portions, missing = self._take(await self._candidates(order, lot), quantity)
         if missing and product.allows_negative:
             portions, missing = await self._overdraw(portions, product, location, warehouse_id, lot, missing)
         if missing:
@@ -116,14 +146,12 @@ class Allocator:
             return []
         return portions
 
-    async def _candidates(
-        self, product: Product, location: Location | None, warehouse_id: UUID, lot: str | None
-    ) -> list[HeldBalance]:
-        if location is not None:
-            held = await self.uow.stock.lock_lots_at(product.id, location.id)
-        else:
-            held = await self.uow.stock.lock_in_warehouse(product.id, warehouse_id)
-        return [balance for balance in held if lot is None or balance.key.lot == lot]
+    async def _candidates(self, order: Sequence[BalanceKey], lot: str | None) -> list[HeldBalance]:
+        keys = [key for key in order if lot in (None, key.lot) and key in self._held]
+        reserved = [key for key in keys if self._held[key].reserved]
+        if reserved and await expire_on(self.uow, reserved, self.at):
+            self._held.update(await self.uow.stock.lock(reserved))
+        return [self._held[key] for key in keys]
 
     def _take(self, candidates: Sequence[HeldBalance], quantity: int) -> tuple[list[Portion], int]:
         portions = []

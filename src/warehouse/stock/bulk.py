@@ -81,7 +81,16 @@ async def post_rows(uow: UnitOfWork, rows: Sequence[LedgerRow], actor: str, at: 
     await ledger.open(uow)
     outcomes = [ledger.take(row) for row in rows]
     await ledger.write(uow)
-    return outcomes
+    return await _settled(uow, rows, outcomes)
+
+
+async def _settled(uow: UnitOfWork, rows: Sequence[LedgerRow], outcomes: Sequence[RowOutcome]) -> list[RowOutcome]:
+    """A row may lack the very stock that another caller, importing the same file, took for it before our locks."""
+    refused = {row.command_id for row, outcome in zip(rows, outcomes, strict=True) if outcome.errors}
+    done = await uow.stock.recorded(refused) if refused else ()
+    if not done:
+        return list(outcomes)
+    return [REPEATED if row.command_id in done else outcome for row, outcome in zip(rows, outcomes, strict=True)]
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ class MovingService:
     async def ship(self, command: Command, header: CommandHeader, lines: Sequence[StockLine]) -> Outcome[Effect]:
         async def plan(uow: UnitOfWork, posting: Posting, findings: Findings) -> list[Entry]:
             allocator = await _allocator(uow, posting, findings, lines)
+            await allocator.hold(lines)
             entries: list[Entry] = []
             for number, line in enumerate(lines):
                 entries += await _taken(allocator, number, line, line.quantity)
@@ -60,6 +61,8 @@ class MovingService:
     async def adjust(self, command: Command, header: CommandHeader, lines: Sequence[StockLine]) -> Outcome[Effect]:
         async def plan(uow: UnitOfWork, posting: Posting, findings: Findings) -> list[Entry]:
             allocator = await _allocator(uow, posting, findings, lines)
+            losses, gains = [line for line in lines if line.quantity < 0], [line for line in lines if line.quantity > 0]
+            await allocator.hold(losses, gains)
             entries: list[Entry] = []
             for number, line in enumerate(lines):
                 if line.quantity > 0:
@@ -77,11 +80,14 @@ class MovingService:
                 StockLine(line.product, line.quantity, location_id=line.from_location_id, lot=line.lot)
                 for line in lines
             ]
-            targets = [line.to_location_id for line in lines]
-            allocator = await _allocator(uow, posting, findings, sources, targets)
+            targets = [
+                StockLine(line.product, line.quantity, location_id=line.to_location_id, lot=line.lot) for line in lines
+            ]
+            allocator = await _allocator(uow, posting, findings, [*sources, *targets])
+            await allocator.hold(sources, targets)
             entries: list[Entry] = []
-            for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-                destination = allocator.resolved.location(number, target, "to_location_id")
+            for number, (source, line) in enumerate(zip(sources, lines, strict=True)):
+                destination = allocator.resolved.location(number, line.to_location_id, "to_location_id")
                 taken = await _taken(allocator, number, source, source.quantity, "from_location_id")
                 entries += taken
                 if destination is not None:
@@ -144,18 +150,12 @@ class MovingService:
         return await run(command, carry_out)
 
 
-async def _allocator(
-    uow: UnitOfWork,
-    posting: Posting,
-    findings: Findings,
-    lines: Sequence[StockLine],
-    more_locations: Sequence[UUID] = (),
-) -> Allocator:
+async def _allocator(uow: UnitOfWork, posting: Posting, findings: Findings, lines: Sequence[StockLine]) -> Allocator:
     resolved = await resolve(
         uow,
         findings,
         products=[line.product for line in lines],
-        locations=[*(line.location_id for line in lines), *more_locations],
+        locations=[line.location_id for line in lines],
         warehouses=[line.warehouse_id for line in lines],
     )
     return Allocator(uow, resolved, posting.recorded_at)

@@ -36,13 +36,13 @@ class StockRepository(Protocol):
         """The balances that exist, locked in key order until the end of the transaction."""
         ...
 
-    async def lock_in_warehouse(self, product_id: UUID, warehouse_id: UUID) -> list[HeldBalance]:
-        """The product's balances in the warehouse's storage locations, locked until the end of the transaction,
-        in the order in which they are taken: first expired first (none last), then by lot and location code."""
+    async def order_in_warehouse(self, product_id: UUID, warehouse_id: UUID) -> list[BalanceKey]:
+        """The product's balances in the warehouse's storage locations, in the order in which they are taken: first
+        expired first (none last), then by lot and location code. Nothing is locked."""
         ...
 
-    async def lock_lots_at(self, product_id: UUID, location_id: UUID) -> list[HeldBalance]:
-        """The product's balances at one location, locked, in the order in which they are taken."""
+    async def order_at(self, product_id: UUID, location_id: UUID) -> list[BalanceKey]:
+        """The product's balances at one location, in the order in which they are taken. Nothing is locked."""
         ...
 
     async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:

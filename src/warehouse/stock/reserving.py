@@ -159,6 +159,7 @@ async def _held(uow: UnitOfWork, findings: Findings, lines: Sequence[StockLine],
         warehouses=[line.warehouse_id for line in lines],
     )
     allocator = Allocator(uow, resolved, at)
+    await allocator.hold(lines)
     return [
         Entry(
             number,

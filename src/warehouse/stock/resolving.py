@@ -22,9 +22,13 @@ class Resolved:
     locations: dict[UUID, Location]
     warehouses: dict[UUID, Warehouse]
 
+    def known(self, ref: ProductRef) -> Product | None:
+        """The product, if there is one; nothing is noted."""
+        return self.by_sku.get(sku_key(ref.sku or "")) if ref.id is None else self.products.get(ref.id)
+
     def product(self, line: int, ref: ProductRef, *, incoming: bool = False) -> Product | None:
         field = "sku" if ref.id is None else "product_id"
-        product = self.by_sku.get(sku_key(ref.sku or "")) if ref.id is None else self.products.get(ref.id)
+        product = self.known(ref)
         pointer = f"/lines/{line}/{field}"
         if product is None:
             self.findings.refuse(pointer, "unknown_product", "There is no such product.")

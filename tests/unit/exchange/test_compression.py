@@ -46,7 +46,9 @@ def test_a_file_that_was_cut_off_is_refused(suffix: str) -> None:
     assert refusal.value.errors[0].code == "damaged"
 
 
-@pytest.mark.parametrize("data", [b"\x1f\x8b" + bytes(50), zstandard.FRAME_HEADER + b"\xff" * 50, gzip.compress(b"a") + b"b"])
+@pytest.mark.parametrize(
+    "data", [b"\x1f\x8b" + bytes(50), zstandard.FRAME_HEADER + b"\xff" * 50, gzip.compress(b"a") + b"b"]
+)
 def test_damaged_data_is_refused(data: bytes) -> None:
     with pytest.raises(Invalid):
         content_of(data)

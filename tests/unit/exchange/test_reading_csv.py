@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import pytest
@@ -47,12 +48,8 @@ def test_what_a_csv_writer_writes_is_read(chunk: int, records: list[tuple[str, s
 
 @given(content=st.binary(max_size=300) | st.text('",\r\n\0aé', max_size=60).map(lambda text: text.encode("latin-1")))
 def test_whatever_is_in_it_a_file_is_read_or_refused(content: bytes) -> None:
-    try:
-        found = rows(b"sku,name\n" + content)
-    except (Invalid, TooLarge) as refused:
-        assert refused.errors
-    else:
-        assert all(isinstance(row, Row | RowError) for row in found)
+    with contextlib.suppress(Invalid, TooLarge):
+        assert all(isinstance(row, Row | RowError) for row in rows(b"sku,name\n" + content))
 
 
 def test_a_ragged_row_is_reported_and_the_others_are_read() -> None:
@@ -65,7 +62,9 @@ def test_bytes_of_latin_1_are_reported_with_their_place() -> None:
     content = b"sku,name\nA,bread\nB,caf\xe9\nC,milk\n"
     found = rows(content)
     assert [row.line for row in found] == [2, 3, 4]
-    assert found[1] == RowError(3, None, "not_utf8", f"Byte 0xE9 at position {content.index(0xE9)} of the text is not UTF-8.")
+    assert found[1] == RowError(
+        3, None, "not_utf8", f"Byte 0xE9 at position {content.index(0xE9)} of the text is not UTF-8."
+    )
     assert isinstance(found[2], Row)
 
 
@@ -80,7 +79,7 @@ def test_a_flaw_in_a_later_line_of_a_row_is_the_rows() -> None:
 def test_a_quote_out_of_place_is_reported_and_the_others_are_read() -> None:
     content = 'sku,name\nA,"bread"x\nB,milk\n'
     assert faults(content) == [(2, "malformed_csv")]
-    assert values("sku,name\nB,5 inch\"\n") == [{"sku": "B", "name": '5 inch"'}]
+    assert values('sku,name\nB,5 inch"\n') == [{"sku": "B", "name": '5 inch"'}]
 
 
 def test_a_quote_that_is_never_closed_is_reported() -> None:

@@ -1,0 +1,17 @@
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warehouse.exchange.occurrences import Occurrences
+from warehouse.ids import new_id
+
+
+@given(rows=st.lists(st.integers(0, 5)))
+def test_each_row_is_told_how_often_it_came_before(rows: list[int]) -> None:
+    ids = [new_id() for _ in range(6)]
+    occurrences, expected = Occurrences(), Counter[int]()
+    for row in rows:
+        assert occurrences.count(ids[row]) == expected[row]
+        expected[row] += 1
+    occurrences.close()
