@@ -86,7 +86,9 @@ def _beyond(schema: Json) -> Iterator[Any]:
     match schema["type"]:
         case "integer":
             yield from (5.0, 1e3, 10**30, -(10**30), 2**63, "5")
-            yield from (int(schema[bound]) + step for bound, step in (("minimum", -1), ("maximum", 1)) if bound in schema)
+            yield from (
+                int(schema[bound]) + step for bound, step in (("minimum", -1), ("maximum", 1)) if bound in schema
+            )
         case "boolean":
             yield from (0, 1, "true", "")
         case "string":

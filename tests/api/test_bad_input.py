@@ -1,121 +1,230 @@
-"""Bad input of every kind: each is answered with a 4xx problem document that names the fault, and changes nothing.
-
-That the problem documents are as the OpenAPI document says is checked by the client's hook (contract.py).
-"""
+"""Bad bodies of every kind: each is answered with a 4xx problem document that names the fault, and changes nothing."""
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
 from httpx import AsyncClient, Response
-from sqlalchemy import func, select
 
-from tests.api.calls import (
-    Call,
-    Json,
-    Records,
-    made,
-    new_call,
-    new_key,
-    new_location,
-    new_product,
-    new_records,
-    new_reservation,
-    new_warehouse,
-)
-from tests.api.document import OPERATIONS, Operation
+from tests.api.answers import pointers, problem
+from tests.api.calls import Call, Json, new_call, new_key
+from tests.api.conftest import Unchanged
+from tests.api.document import DOCUMENT, OPERATIONS, Operation
 from tests.api.mutations import mutations
-from warehouse.storage.database import SqlDatabase
-from warehouse.storage.tables import metadata
 
 JSON = {"Content-Type": "application/json"}
-WITH_BODY = [operation for operation in OPERATIONS.values() if operation.body is not None]
-WITH_QUERY = [operation for operation in OPERATIONS.values() if operation.parameters("query")]
-WITH_PATH = [operation for operation in OPERATIONS.values() if operation.path_parameters and operation.role]
-VERSIONED = [operation for operation in OPERATIONS.values() if "If-Match" in operation.parameters("header")]
-KEYED = [operation for operation in OPERATIONS.values() if "Idempotency-Key" in operation.parameters("header")]
 MAX_BODY = 8 * 1024 * 1024
-
-Unchanged = Callable[[], AbstractAsyncContextManager[None]]
-
-
-@pytest.fixture
-def unchanged(database: SqlDatabase) -> Unchanged:
-    """`async with unchanged():` what is done there must leave every record as it is."""
-
-    @asynccontextmanager
-    async def unchanged() -> AsyncIterator[None]:
-        before = await _state(database)
-        yield
-        assert await _state(database) == before
-
-    return unchanged
-
-
-async def _state(database: SqlDatabase) -> Mapping[str, Sequence[Any]]:
-    """For each table how many rows it has, the sum of its numbers, and its latest time."""
-    state: dict[str, Sequence[Any]] = {}
-    async with database.connect(read_only=True) as connection:
-        for table in metadata.sorted_tables:
-            if table.name == "commands":  # refusals by the state of the records are kept as answers
-                continue
-            sums = [
-                func.sum(table.c[name])
-                for name in ("version", "on_hand", "reserved", "delta", "quantity")
-                if name in table.c
-            ]
-            latest = [func.max(table.c[name]) for name in ("updated_at", "revoked_at") if name in table.c]
-            row = (await connection.execute(select(func.count(), *sums, *latest).select_from(table))).one()
-            state[table.name] = tuple(row)
-    return state
+WITH_BODY = [operation for operation in OPERATIONS.values() if operation.body is not None]
+ROW: Json = DOCUMENT["components"]["schemas"]["ProductUpsert"]
+BROKEN = (
+    b"{",
+    b"}",
+    b"{]",
+    b'{"sku"}',
+    b"{'sku': 1}",
+    b'{"sku": 1,}',
+    b'{"sku": .5}',
+    b'{"sku": 01}',
+    b'{"sku": 0x10}',
+    b'{"sku": undefined}',
+    b'{"sku": "a\nb"}',
+    b'{"sku": "a\x00b"}',
+    b'{"sku": "\\x41"}',
+    b'{"sku": "\\u12"}',
+    b'{"sku": "\xff"}',
+    b'{"sku": "\xed\xa0\x80"}',
+    b'{"sku": "\xc0\xaf"}',
+    b"// nothing\n{}",
+    b"\x00",
+    b" ",
+    b"\x1f\x8b\x08\x00",
+    b"<sku/>",
+    b'{"sku": ' + b"9" * 5000 + b"}",
+)
 
 
-@pytest.fixture(scope="module")
-async def records(client: AsyncClient) -> Records:
-    return await new_records(client)
-
-
-def problem(response: Response, status: int, code: str) -> Json:
-    assert response.status_code == status, response.text
-    document: Json = response.json()
-    assert document["code"] == code, response.text
-    return document
-
-
-def pointers(response: Response) -> set[str]:
-    """Where a 422 says that the faults are."""
-    assert response.status_code == 422, response.text
-    return {error["pointer"] for error in response.json()["errors"]}
+OTHER_MEDIA_TYPES = (
+    "",
+    "json",
+    "text/plain",
+    "text/json",
+    "application/xml",
+    "application/jsonp",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/json, text/plain",
+    "*/*",
+)
 
 
 async def send_raw(call: Call, client: AsyncClient, body: bytes, **headers: str) -> Response:
-    return await call.with_new_key().send(client, content=body, headers={**call.with_new_key().headers, **JSON, **headers})
+    call = call.with_new_key()
+    return await call.send(client, content=body, headers={**call.headers, **JSON, **headers})
 
 
-class TestBodies:
-    @pytest.mark.parametrize("operation", WITH_BODY, ids=str)
-    async def test_every_field_of_a_wrong_type_or_beyond_its_bounds_is_named(
-        self, client: AsyncClient, unchanged: Unchanged, operation: Operation
-    ) -> None:
-        call = await new_call(client, operation.name)
-        assert operation.body is not None
-        async with unchanged():
-            for mutation in mutations(call.json, operation.body):
-                response = await send_raw(call, client, json.dumps(mutation.body).encode())
-                assert response.status_code == 422, f"{mutation}: {response.text}"
-                assert pointers(response) == {mutation.pointer}, mutation
-        assert (await call.send(client)).is_success
+def _on_nothing(operation: Operation) -> Call:
+    """Every header that the operation may need, and ids of what there is not."""
+    ids = dict.fromkeys(operation.path_parameters, str(uuid4()))
+    return Call(operation, ids, headers={"If-Match": "*", **new_key()})
 
-    async def test_every_bad_field_of_a_row_in_a_batch_is_named_in_its_result(
-        self, client: AsyncClient, unchanged: Unchanged
-    ) -> None:
-        call = await new_call(client, "upsert_products")
-        row, schema = call.json["products"][0], OPERATIONS["upsert_products"].body["properties"]["products"]["items"]
-        async with unchanged():
-            for mutation in mutations(row, schema):
-                response = await send_raw(call, client, json.dumps({"products": [mutation.body]}).encode())
-                print(mutation, response.text)
+
+def _deep() -> Iterator[bytes]:
+    """Nested as deep as JSON's parser goes, less deep, and deeper."""
+    for depth in (100, 300, 900, 950, 980, 1100, 100_000):
+        deep = b"[" * depth + b"]" * depth
+        yield deep
+        for start in (b"", b'"\\u0041",'):  # with an escape the texts of the body are looked at
+            yield b'{"colour":[%s%s]}' % (start, deep)
+            yield b'{"products":[%s%s]}' % (start, deep)
+
+
+def _twice(body: str) -> Iterator[bytes]:
+    """The body with its first member once more, before the others and in an object of its own."""
+    name, value = next(iter(json.loads(body).items()))
+    member = f"{json.dumps(name)}: {json.dumps(value)}"
+    yield f"{{{member}, {body[1:]}".encode()
+    yield f'{{"deeper": [{{{member}, {member}}}], {body[1:]}'.encode()
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_every_field_of_a_wrong_type_or_beyond_its_bounds_is_named(
+    client: AsyncClient, unchanged: Unchanged, operation: Operation
+) -> None:
+    call = await new_call(client, operation.name)
+    assert operation.body is not None
+    async with unchanged():
+        for mutation in mutations(call.json, operation.body):
+            response = await send_raw(call, client, json.dumps(mutation.body).encode())
+            assert response.status_code == 422, f"{mutation}: {response.text}"
+            assert pointers(response) == {mutation.pointer}, mutation
+    assert (await call.send(client)).is_success
+
+
+async def test_every_bad_field_of_a_row_in_a_batch_is_named_in_its_result(
+    client: AsyncClient, unchanged: Unchanged
+) -> None:
+    call = await new_call(client, "upsert_products")
+    async with unchanged():
+        for mutation in mutations(call.json["products"][0], ROW):
+            body = json.dumps({"products": [mutation.body]}).encode()
+            response = await send_raw(call, client, body)
+            if response.status_code == 422:  # characters that no row may hold
+                assert pointers(response) == {f"/products/0{mutation.pointer}"}
+                continue
+            assert [fate["status"] for fate in response.json()["results"]] == ["failed"], mutation
+            errors = response.json()["results"][0]["errors"]
+            assert {error["pointer"] for error in errors} == {mutation.pointer}, mutation
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_what_is_no_object_is_no_body(client: AsyncClient, unchanged: Unchanged, operation: Operation) -> None:
+    call = _on_nothing(operation)
+    async with unchanged():
+        for body in (b"null", b"[]", b'"text"', b"7", b"true", b"NaN"):
+            assert pointers(await send_raw(call, client, body)) == {""}
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_a_body_that_is_missing_is_asked_for(client: AsyncClient, operation: Operation) -> None:
+    call = _on_nothing(operation)
+    assert pointers(await call.send(client)) == {""}
+    assert pointers(await send_raw(call, client, b"")) == {""}
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_what_cannot_be_parsed_is_a_400(client: AsyncClient, unchanged: Unchanged, operation: Operation) -> None:
+    call = await new_call(client, operation.name)
+    valid = json.dumps(call.json)
+    async with unchanged():
+        for body in (*BROKEN, valid[:-1].encode(), (valid + "}").encode(), valid.encode("utf-16"), *_twice(valid)):
+            problem(await send_raw(call, client, body), 400, "malformed_request")
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_no_depth_of_nesting_is_too_much(client: AsyncClient, unchanged: Unchanged, operation: Operation) -> None:
+    call = await new_call(client, operation.name)
+    refusals = {200, 400, 422} if operation.name == "upsert_products" else {400, 422}
+    async with unchanged():
+        for body in _deep():
+            assert (await send_raw(call, client, body)).status_code in refusals
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_a_body_beyond_the_limit_is_a_413(
+    client: AsyncClient, unchanged: Unchanged, operation: Operation
+) -> None:
+    call = await new_call(client, operation.name)
+    valid = json.dumps(call.json).encode()
+    async with unchanged():
+        too_much = valid + b" " * (10_000_000 - len(valid))
+        problem(await send_raw(call, client, too_much), 413, "payload_too_large")
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(too_much), 65536):
+                yield too_much[start : start + 65536]
+
+        response = await call.send(client, content=chunks(), headers={**call.headers, **JSON})
+        problem(response, 413, "payload_too_large")
+    just_enough = valid + b" " * (MAX_BODY - len(valid))
+    assert (await send_raw(call, client, just_enough)).is_success
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=str)
+async def test_another_media_type_is_a_415(client: AsyncClient, unchanged: Unchanged, operation: Operation) -> None:
+    call = await new_call(client, operation.name)
+    body = json.dumps(call.json).encode()
+    async with unchanged():
+        for media_type in OTHER_MEDIA_TYPES:
+            response = await send_raw(call, client, body, **{"Content-Type": media_type})
+            problem(response, 415, "unsupported_media_type")
+
+
+async def test_a_body_with_a_content_encoding_is_refused(client: AsyncClient, unchanged: Unchanged) -> None:
+    call = await new_call(client, "create_product")
+    body = json.dumps(call.json).encode()
+    async with unchanged():
+        plain = await send_raw(call, client, body, **{"Content-Encoding": "gzip"})
+        problem(plain, 415, "unsupported_media_type")
+        packed = await send_raw(call, client, gzip.compress(body), **{"Content-Encoding": "gzip"})
+        assert packed.status_code in (400, 415)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("9007199254740992", True),
+        ("9007199254740993", False),
+        ("-9007199254740993", False),
+        ("1" + "0" * 30, False),
+        ("1e300", True),
+        ("1e400", False),
+        ("NaN", False),
+        ("-Infinity", False),
+        ("null", False),
+        ("[]", False),
+        ("{}", False),
+        ('"' + "x" * 1025 + '"', False),
+        ('"a\\u0000"', False),
+        ('"\\ud800"', False),
+    ],
+)
+async def test_an_attribute_is_kept_exactly_or_refused(client: AsyncClient, text: str, accepted: bool) -> None:
+    call = await new_call(client, "create_product")
+    body = json.dumps({**call.json, "attributes": {"depth": "value"}}).replace('"value"', text)
+    response = await send_raw(call, client, body.encode())
+    if accepted:
+        assert response.json()["attributes"] == {"depth": json.loads(text)}
+    else:
+        assert pointers(response) == {"/attributes/depth"}
+
+
+@pytest.mark.parametrize("attributes", [{"": 1}, {"x" * 65: 1}, {"a\0": 1}, {f"n{number}": 1 for number in range(65)}])
+async def test_a_bad_name_or_number_of_attributes_is_named(
+    client: AsyncClient, unchanged: Unchanged, attributes: Json
+) -> None:
+    call = await new_call(client, "create_product")
+    async with unchanged():
+        found = pointers(await call.but(json={**call.json, "attributes": attributes}).send(client))
+        assert {pointer.split("/")[1] for pointer in found} == {"attributes"}

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from httpx import AsyncClient, Response
 
+from tests.api.answers import problem
 from tests.api.calls import (
     Call,
     Json,
@@ -172,13 +173,6 @@ def _lasting(response: Response) -> dict[str, str]:
     return {
         name: value for name, value in response.headers.items() if name not in ("x-request-id", "idempotent-replayed")
     }
-
-
-def problem(response: Response, status: int, code: str) -> Json:
-    assert response.status_code == status, response.text
-    document: Json = response.json()
-    assert document["code"] == code
-    return document
 
 
 class TestConflicts:

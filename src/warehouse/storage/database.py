@@ -19,6 +19,10 @@ POOL_SECONDS = 30.0
 RECYCLE = 300
 """Seconds after which an idle connection is not trusted any more."""
 
+GRACE = 1.0
+"""How many seconds longer a statement may take than it may wait for a lock: so a lock that does not come is told as
+what it is, a conflict, and not as a database that does not answer."""
+
 
 class SqlDatabase:
     """Opens connections; `close()` it at the end.
@@ -68,7 +72,7 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
 def _connect_arguments(dialect: str, settings: DatabaseSettings) -> dict[str, Any]:
     seconds = settings.timeout
     if dialect == "postgresql":
-        limits = {"lock_timeout": f"{int(seconds * 1000)}", "statement_timeout": f"{int(seconds * 1000)}"}
+        limits = {"lock_timeout": f"{int(seconds * 1000)}", "statement_timeout": f"{int((seconds + GRACE) * 1000)}"}
         return {"timeout": seconds, "server_settings": {**limits, "timezone": "UTC"}}
     return {"connect_timeout": max(1, round(seconds)), "charset": "utf8mb4"}
 
@@ -80,12 +84,13 @@ def _bound_mysql_statements(seconds: float) -> Any:
         cursor = connection.cursor()
         cursor.execute("SELECT VERSION()")
         (version,) = cursor.fetchone() or ("",)
-        lock_wait = f"innodb_lock_wait_timeout = {max(1, round(seconds))}"
+        lock = max(1, round(seconds))
+        limit = lock + GRACE
         statement = (
-            f"max_statement_time = {seconds}" if "MariaDB" in version else f"max_execution_time = {int(seconds * 1000)}"
+            f"max_statement_time = {limit}" if "MariaDB" in version else f"max_execution_time = {int(limit * 1000)}"
         )
         strict = "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
-        cursor.execute(f"SET SESSION {lock_wait}, {statement}, {strict}, time_zone = '+00:00'")
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {lock}, {statement}, {strict}, time_zone = '+00:00'")
         cursor.close()
 
     return bound

@@ -11,6 +11,8 @@ MYSQL_CONFLICTS = {1020, 1205, 1213}
 """Record changed since the last read, lock wait time-out, deadlock."""
 POSTGRESQL_CONFLICTS = {"40001", "40P01", "55P03"}
 """Serialization failure, deadlock detected, lock not available."""
+POSTGRESQL_OUTAGES = {"08", "28", "3D", "53", "57", "58"}
+"""Classes of errors: no connection, not let in, no such database, no resources, an operator's hand, a broken system."""
 SQLITE_CONFLICTS = ("database is locked", "database table is locked", "database schema is locked")
 
 
@@ -28,26 +30,28 @@ def _translate_driver(error: DBAPIError) -> WarehouseError | None:
         return TransactionConflict("Others are changing the same records; try again.")
     if isinstance(error, IntegrityError):
         return None
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
-        return Unavailable("The database does not answer.")
-    return None
+    outage = isinstance(error, OperationalError | InterfaceError) or _state(error)[:2] in POSTGRESQL_OUTAGES
+    return Unavailable("The database does not answer.") if outage or error.connection_invalidated else None
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Somebody held a row for longer than we wait."""
     arguments = getattr(error.orig, "args", ()) or (None,)
-    return arguments[0] == 1205 or getattr(error.orig, "sqlstate", None) == "55P03"
+    return arguments[0] == 1205 or _state(error) == "55P03"
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    original = error.orig
-    state = getattr(original, "sqlstate", None)
-    if state in POSTGRESQL_CONFLICTS:
+    if _state(error) in POSTGRESQL_CONFLICTS:
         return True
-    arguments = getattr(original, "args", ())
+    arguments = getattr(error.orig, "args", ())
     if not arguments:
         return False
     return arguments[0] in MYSQL_CONFLICTS or str(arguments[0]).startswith(SQLITE_CONFLICTS)
+
+
+def _state(error: DBAPIError) -> str:
+    """PostgreSQL's code of the error."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def violated(error: IntegrityError | OperationalError) -> str:
