@@ -45,8 +45,8 @@ class ProductRepository(Protocol):
     async def page(
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
     ) -> list[Product]:
-        """At most `limit` products behind the position `after`, in the total order (sort column, id).
-        `after` holds the sort column's value (for `sku` its key) and the id of the last product seen."""
+        """At most `limit` products behind the position `after`, in the total order (sku key) or (sort column, id);
+        `after` holds these values of the last product seen."""
         ...
 
     def everything(self) -> AsyncIterator[Sequence[Product]]:

@@ -44,8 +44,8 @@ from warehouse.upserts import UpsertStatus
 
 router = APIRouter(tags=["products"])
 
-SORT_KINDS: dict[str, tuple[type, type]] = {
-    "sku": (str, UUID),
+SORT_KINDS: dict[str, tuple[type, ...]] = {
+    "sku": (str,),
     "name": (str, UUID),
     "created_at": (datetime, UUID),
     "updated_at": (datetime, UUID),
@@ -143,7 +143,7 @@ async def delete_product(catalogue: Catalogue, product_id: UUID, if_match: IfMat
 
 
 def _position(product: Product, column: str) -> Sequence[Any]:
-    return (sku_key(product.sku) if column == "sku" else getattr(product, column), product.id)
+    return (sku_key(product.sku),) if column == "sku" else (getattr(product, column), product.id)
 
 
 def _read_rows(rows: Sequence[Any]) -> tuple[dict[int, ProductChange], dict[int, list[FieldError]]]:

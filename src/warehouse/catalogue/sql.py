@@ -29,11 +29,12 @@ CHUNK = 1000
 LAST_CHARACTER = "\U0010ffff"
 
 COLUMNS = [products.c[name] for name in Product.__dataclass_fields__]
-SORT_COLUMNS: Mapping[str, ColumnElement[Any]] = {
-    "sku": products.c.sku_key,
-    "name": products.c.name,
-    "created_at": products.c.created_at,
-    "updated_at": products.c.updated_at,
+ORDERS: Mapping[str, Sequence[ColumnElement[Any]]] = {
+    # Unique by itself; with the id behind it, MariaDB would sort and not walk the index.
+    "sku": (products.c.sku_key,),
+    "name": (products.c.name, products.c.id),
+    "created_at": (products.c.created_at, products.c.id),
+    "updated_at": (products.c.updated_at, products.c.id),
 }
 
 
@@ -119,7 +120,7 @@ class SqlProductRepository:
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
     ) -> list[Product]:
         descending = sort.startswith("-")
-        order = (SORT_COLUMNS[sort.lstrip("-")], products.c.id)
+        order = ORDERS[sort.lstrip("-")]
         statement = _filtered(select(*COLUMNS), criteria, self._dialect)
         if after is not None:
             statement = statement.where(behind(order, after, descending=descending))

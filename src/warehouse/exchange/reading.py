@@ -193,7 +193,7 @@ class CsvTable:
         if "" in columns:
             raise _invalid("missing", f"Column {columns.index('') + 1} of the header has no name.")
         if twice := next((name for index, name in enumerate(columns) if name in columns[:index]), None):
-            raise _invalid("duplicate", f"The header names the column {twice!r} twice.")
+            raise _invalid("duplicate", f"The header names the column {twice[:64]!r} twice.")
 
 
 class JsonLinesTable:

@@ -36,7 +36,8 @@ from warehouse.stock.model import MovementKind
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """By how much the clock that wrote a file may be ahead of ours."""
 MOST_IGNORED = 1000
-"""Names of ignored columns that are kept."""
+"""Names of ignored columns that are kept, cut to `LONGEST_IGNORED`."""
+LONGEST_IGNORED = 64
 
 Item = TypeVar("Item", covariant=True)
 
@@ -141,9 +142,10 @@ def _json_attributes(row: Row) -> tuple[dict[str, Any], list[RowError]]:
         values |= nested
     elif nested is not None:
         return {}, [RowError(row.line, "attributes", "invalid", "Must be an object.")]
-    faults = [fault for name in values if (fault := _key_fault(row.line, name))]
-    attributes, more = read_fields(row.line, values, [(name, attribute) for name in values], never_null=())
-    return attributes, faults + more
+    faults = {name: fault for name in values if (fault := _key_fault(row.line, name))}
+    readers = [(name, attribute) for name in values if name not in faults]
+    attributes, more = read_fields(row.line, values, readers, never_null=())
+    return attributes, [*faults.values(), *more]
 
 
 def _key_fault(line: int, name: str) -> RowError | None:
@@ -305,7 +307,7 @@ class _Unknown:
     def _note(self, columns: Iterable[str]) -> None:
         for name in columns:
             if name not in self._known and len(self.names) < MOST_IGNORED:
-                self.names[name] = None
+                self.names[name[:LONGEST_IGNORED]] = None
 
 
 def _present(readers: Mapping[str, Reader], columns: Sequence[str] | None) -> list[tuple[str, Reader]]:

@@ -43,7 +43,7 @@ class WarehouseRepository(Protocol):
     async def page(
         self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
     ) -> list[Warehouse]:
-        """In the total order (code key, id); `after` holds these two of the last one seen."""
+        """By code key; `after` holds that of the last one seen."""
         ...
 
 
@@ -83,5 +83,5 @@ class LocationRepository(Protocol):
         after: Sequence[Any] | None,
         limit: int,
     ) -> list[Location]:
-        """In the total order (code key, id); `after` holds these two of the last one seen."""
+        """By code key; `after` holds that of the last one seen."""
         ...

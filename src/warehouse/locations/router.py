@@ -33,7 +33,7 @@ from warehouse.text import compare_key
 
 router = APIRouter(tags=["warehouses"])
 
-POSITION = (str, UUID)
+POSITION = (str,)
 
 
 async def _locations(request: Request) -> LocationService:
@@ -133,5 +133,5 @@ async def delete_location(locations: Locations, location_id: UUID, if_match: IfM
     return Response(status_code=204)
 
 
-def _position(place: Warehouse | Location) -> tuple[str, UUID]:
-    return compare_key(place.code), place.id
+def _position(place: Warehouse | Location) -> tuple[str]:
+    return (compare_key(place.code),)

@@ -38,7 +38,7 @@ class LocationService:
     async def page_warehouses(
         self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
     ) -> list[Warehouse]:
-        """`after` holds the code key and the id of the last warehouse seen."""
+        """`after` holds the code key of the last warehouse seen."""
         async with self._uow(read_only=True) as uow:
             return await uow.warehouses.page(status, sort, after, limit)
 
@@ -91,7 +91,7 @@ class LocationService:
         after: Sequence[Any] | None,
         limit: int,
     ) -> list[Location]:
-        """`after` holds the code key and the id of the last location seen. Raises `NotFound` for the warehouse."""
+        """`after` holds the code key of the last location seen. Raises `NotFound` for the warehouse."""
         async with self._uow(read_only=True) as uow:
             _known_warehouse(await uow.warehouses.get(warehouse_id))
             return await uow.locations.page(warehouse_id, kind, parent_id, sort, after, limit)

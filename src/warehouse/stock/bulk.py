@@ -12,11 +12,11 @@ from uuid import UUID
 from warehouse.catalogue.model import Product, ProductStatus, Tracking, sku_key
 from warehouse.errors import Code, FieldError
 from warehouse.ids import new_id
-from warehouse.locations.model import Location, Warehouse, WarehouseStatus
+from warehouse.locations.model import Warehouse, WarehouseStatus
 from warehouse.quantities import MAX_ON_HAND
 from warehouse.stock.ledger import expire_on
 from warehouse.stock.model import NO_LOT, BalanceChange, BalanceKey, Movement, MovementKind
-from warehouse.text import compare_key
+from warehouse.stock.places import Place, find_places
 from warehouse.unit_of_work import UnitOfWork
 
 Spelling = tuple[str, str | None, str, str | None]
@@ -236,7 +236,7 @@ async def _resolve(uow: UnitOfWork, rows: Sequence[LedgerRow]) -> Mapping[Spelli
     if not spellings:
         return {}
     products = {sku_key(each.sku): each for each in await uow.products.find((), {sku for sku, *_ in spellings})}
-    places = await _find_places(uow, spellings)
+    places = await find_places(uow, {(warehouse, location) for _, warehouse, location, _ in spellings})
     accounts: dict[BalanceKey, _Account] = {}
     resolved: dict[Spelling, _Account | RowOutcome] = {}
     for spelling in spellings:
@@ -250,12 +250,12 @@ async def _resolve(uow: UnitOfWork, rows: Sequence[LedgerRow]) -> Mapping[Spelli
     return resolved
 
 
-def _unresolved(product: Product | None, place: "_Place | FieldError") -> RowOutcome:
+def _unresolved(product: Product | None, place: Place | FieldError) -> RowOutcome:
     unknown = [] if product else [FieldError("/sku", "unknown_product", "There is no such product.")]
     return _refused(*unknown, *([place] if isinstance(place, FieldError) else []))
 
 
-def _account(product: Product, place: "_Place", key: BalanceKey) -> _Account:
+def _account(product: Product, place: Place, key: BalanceKey) -> _Account:
     errors = _lot_errors(product, key)
     if place.warehouse.status is WarehouseStatus.ARCHIVED:
         errors.append(FieldError("/location", Code.ARCHIVED, f"Warehouse {place.warehouse.code} is archived."))
@@ -272,51 +272,6 @@ def _lot_errors(product: Product, key: BalanceKey) -> list[FieldError]:
     if product.tracking is Tracking.NONE and key.lot != NO_LOT:
         return [FieldError("/lot", "lot_not_tracked", f"Product {product.sku} is not tracked by lot.")]
     return []
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    warehouse: Warehouse
-    location: Location
-
-
-class _Places:
-    """The locations whose codes the rows name, in every warehouse that has one of them."""
-
-    def __init__(self, places: Iterable[_Place], empty_warehouses: Iterable[Warehouse]) -> None:
-        self._by_location: dict[str, dict[str, _Place]] = {}
-        self._warehouses = {compare_key(warehouse.code) for warehouse in empty_warehouses}
-        for place in places:
-            warehouse = compare_key(place.warehouse.code)
-            self._warehouses.add(warehouse)
-            self._by_location.setdefault(compare_key(place.location.code), {})[warehouse] = place
-
-    def find(self, warehouse: str | None, location: str) -> _Place | FieldError:
-        candidates = self._by_location.get(compare_key(location), {})
-        if warehouse is not None:
-            return self._find_in(compare_key(warehouse), candidates)
-        if len(candidates) > 1:
-            detail = f"{len(candidates)} warehouses have a location of this code; name the warehouse."
-            return FieldError("/location", "ambiguous", detail)
-        return next(iter(candidates.values()), _NO_LOCATION)
-
-    def _find_in(self, warehouse: str, candidates: Mapping[str, _Place]) -> _Place | FieldError:
-        if warehouse not in self._warehouses:
-            return FieldError("/warehouse", "unknown_warehouse", "There is no such warehouse.")
-        return candidates.get(warehouse, _NO_LOCATION)
-
-
-_NO_LOCATION = FieldError("/location", "unknown_location", "There is no such location.")
-
-
-async def _find_places(uow: UnitOfWork, spellings: Iterable[Spelling]) -> _Places:
-    named = {compare_key(warehouse): warehouse for _, warehouse, _, _ in spellings if warehouse is not None}
-    locations = await uow.locations.by_codes(None, {location for _, _, location, _ in spellings})
-    warehouses = {each.id: each for each in await uow.warehouses.find({each.warehouse_id for each in locations})}
-    missing = named.keys() - {compare_key(each.code) for each in warehouses.values()}
-    others = [await uow.warehouses.by_code(named[key]) for key in sorted(missing)]
-    places = (_Place(warehouses[location.warehouse_id], location) for location in locations)
-    return _Places(places, filter(None, others))
 
 
 def _lock_order(item: tuple[BalanceKey, _Account]) -> tuple[int, int, str]:
