@@ -18,6 +18,8 @@ from warehouse.settings import PREFIX, TEST_PREFIX
 
 COMMAND_SECONDS = 120
 ENDING_SECONDS = 10
+ESTABLISHED = "01"
+"""In /proc/net/tcp."""
 
 
 class WarehouseServer(Process):
@@ -66,6 +68,13 @@ class WarehouseServer(Process):
             self._process = None
         super().stop()
 
+    def connections(self) -> list[int]:
+        """How many clients are connected to each of the server's processes, as Linux tells it."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        workers = [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+        clients = _established(self.port)
+        return [len(_sockets(worker) & clients) for worker in workers]
+
     def key(self, role: Role) -> str:
         """A new API key."""
         return self.warehouse("keys", "create", f"--role={role}", "--name=test").stdout.strip()
@@ -104,6 +113,17 @@ class WarehouseServer(Process):
             "warehouse",
             *arguments,
         ]
+
+
+def _established(port: int) -> set[str]:
+    """The inodes of the sockets that are connected at this local port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return {line[9] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == ESTABLISHED}
+
+
+def _sockets(process: str) -> set[str]:
+    links = [os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir()]
+    return {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:")}
 
 
 def _is_alive(group: int) -> bool:

@@ -26,13 +26,16 @@ class Call:
     def path(self) -> str:
         return self.operation.path.format(**self.ids)
 
-    async def send(self, client: AsyncClient, **more: Any) -> Response:
-        """With `more` in place of what httpx would be given: `content`, `headers`, `params`…"""
-        body = {} if self.json is None else {"json": self.json}
-        options = {"headers": self.headers, "params": self.query or None, **body, **more}
-        if "content" in more:
-            options.pop("json", None)
-        return await client.request(self.operation.method, self.path, **options)
+    async def send(self, client: AsyncClient, **changes: Any) -> Response:
+        """With `changes` to what httpx is given: `content`, `headers`, `params`… (a text goes out as it is)."""
+        options = {"headers": self.headers, "params": self.query or None, **changes}
+        if self.json is not None and "content" not in changes:
+            options["json"] = self.json
+        path = self.path
+        if isinstance(options["params"], str):
+            # httpx would decode and encode it, and so mend it.
+            path = f"{path}?{options.pop('params')}"
+        return await client.request(self.operation.method, path, **options)
 
     def but(self, **changes: Any) -> "Call":
         return replace(self, **changes)
@@ -109,6 +112,11 @@ async def new_reservation(client: AsyncClient, records: Records) -> Json:
 async def new_call(client: AsyncClient, name: str) -> Call:
     """A request of the operation, with all that it stands on. `client` needs an admin's key."""
     return Call(OPERATIONS[name], **await _MAKERS[name](client))
+
+
+async def new_list(client: AsyncClient, name: str) -> Call:
+    """A request of a list with at least four records in it."""
+    return Call(OPERATIONS[name], **await _LISTS[name](client))
 
 
 Given = dict[str, Any]
@@ -403,3 +411,54 @@ async def livez(client: AsyncClient) -> Given:
 @_makes
 async def readyz(client: AsyncClient) -> Given:
     return {}
+
+
+async def _several_products(client: AsyncClient) -> Given:
+    word = new_code("word").replace("-", "")
+    for number in range(5):
+        await new_product(client, name=f"{word} {number}")
+    return {"query": {"q": word}}
+
+
+async def _several_warehouses(client: AsyncClient) -> Given:
+    for _ in range(4):
+        await new_warehouse(client)
+    return {}
+
+
+async def _several_locations(client: AsyncClient) -> Given:
+    warehouse = await new_warehouse(client)
+    for _ in range(5):
+        await new_location(client, warehouse)
+    return {"ids": {"warehouse_id": warehouse["id"]}}
+
+
+async def _several_lots(client: AsyncClient) -> Given:
+    records = await new_records(client)
+    for number in range(5):
+        await made(client, "/v1/stock/receipts", {"lines": [{**records.lot_line, "lot": f"L-{number}"}]})
+    return {"query": {"product_id": records.tracked["id"]}}
+
+
+async def _several_reservations(client: AsyncClient) -> Given:
+    records, reference = await new_records(client), new_code("SO")
+    for _ in range(5):
+        await made(client, "/v1/reservations", {"reference": reference, "lines": [records.line]})
+    return {"query": {"reference": reference}}
+
+
+async def _several_keys(client: AsyncClient) -> Given:
+    for _ in range(4):
+        await new_call(client, "revoke_api_key")
+    return {}
+
+
+_LISTS: Mapping[str, _Maker] = {
+    "list_products": _several_products,
+    "list_warehouses": _several_warehouses,
+    "list_locations": _several_locations,
+    "list_balances": _several_lots,
+    "list_movements": _several_lots,
+    "list_reservations": _several_reservations,
+    "list_api_keys": _several_keys,
+}

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from httpx import Response
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]  # has no annotations
 from pydantic import TypeAdapter
 
 from tests.api.document import DOCUMENT, OPERATIONS, Json, Operation, operation_at
@@ -18,18 +18,19 @@ from warehouse.http.routes import operations
 ALWAYS = {"X-Request-Id", "ETag", "Location", "WWW-Authenticate", "Retry-After"}
 """Headers that an answer has wherever the document gives them to it; the others come and go."""
 
-FORMATS = FormatChecker()
 
-
-@FORMATS.checks("date-time", ValueError)
 def _is_time(text: object) -> bool:
     """RFC 3339 in UTC, as all times go out."""
     return not isinstance(text, str) or (text.endswith("Z") and datetime.fromisoformat(text).tzinfo is not None)
 
 
-@FORMATS.checks("date", ValueError)
 def _is_day(text: object) -> bool:
     return not isinstance(text, str) or bool(date.fromisoformat(text))
+
+
+FORMATS = FormatChecker()
+FORMATS.checks("date-time", ValueError)(_is_time)
+FORMATS.checks("date", ValueError)(_is_day)
 
 
 class Contract:

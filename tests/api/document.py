@@ -33,7 +33,7 @@ class Operation:
 
     @property
     def is_public(self) -> bool:
-        return self.content["security"] == []
+        return not self.content["security"]
 
     @property
     def role(self) -> Role | None:

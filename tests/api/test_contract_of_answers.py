@@ -18,11 +18,9 @@ from tests.api.calls import (
     new_call,
     new_code,
     new_key,
-    new_location,
-    new_product,
+    new_list,
     new_records,
     new_reservation,
-    new_warehouse,
 )
 from tests.api.contract import Contract
 from tests.api.document import OPERATIONS, Operation
@@ -278,7 +276,7 @@ class TestConflicts:
 class TestLists:
     @pytest.mark.parametrize("operation", LISTS, ids=str)
     async def test_links_lead_through_the_whole_list_once(self, client: AsyncClient, operation: Operation) -> None:
-        call = await _with_several(client, operation.name)
+        call = await new_list(client, operation.name)
         whole = (await call.send(client, params={**call.query, "limit": "1000"})).json()
         assert (whole["has_more"], whole["next_cursor"]) == (False, None)
         limit = max(1, len(whole["data"]) // 4)
@@ -305,69 +303,13 @@ class TestLists:
         ],
     )
     async def test_an_order_has_its_reverse(self, client: AsyncClient, name: str, field: str) -> None:
-        call = await _with_several(client, name)
+        call = await new_list(client, name)
         upward, downward = [
             (await call.send(client, params={**call.query, "sort": sort})).json()["data"]
             for sort in (field, f"-{field}")
         ]
         assert upward == downward[::-1]
         assert [row[field] for row in upward] == sorted((row[field] for row in upward), key=str.casefold)
-
-
-async def _several_products(client: AsyncClient) -> Json:
-    word = new_code("word").replace("-", "")
-    for number in range(5):
-        await new_product(client, name=f"{word} {number}")
-    return {"query": {"q": word}}
-
-
-async def _several_warehouses(client: AsyncClient) -> Json:
-    for _ in range(4):
-        await new_warehouse(client)
-    return {}
-
-
-async def _several_locations(client: AsyncClient) -> Json:
-    warehouse = await new_warehouse(client)
-    for _ in range(5):
-        await new_location(client, warehouse)
-    return {"ids": {"warehouse_id": warehouse["id"]}}
-
-
-async def _several_lots(client: AsyncClient) -> Json:
-    records = await new_records(client)
-    for number in range(5):
-        await made(client, "/v1/stock/receipts", {"lines": [{**records.lot_line, "lot": f"L-{number}"}]})
-    return {"query": {"product_id": records.tracked["id"]}}
-
-
-async def _several_reservations(client: AsyncClient) -> Json:
-    records, reference = await new_records(client), new_code("SO")
-    for _ in range(5):
-        await made(client, "/v1/reservations", {"reference": reference, "lines": [records.line]})
-    return {"query": {"reference": reference}}
-
-
-async def _several_keys(client: AsyncClient) -> Json:
-    for _ in range(4):
-        await new_call(client, "revoke_api_key")
-    return {}
-
-
-SEVERAL: Mapping[str, Callable[[AsyncClient], Awaitable[Json]]] = {
-    "list_products": _several_products,
-    "list_warehouses": _several_warehouses,
-    "list_locations": _several_locations,
-    "list_balances": _several_lots,
-    "list_movements": _several_lots,
-    "list_reservations": _several_reservations,
-    "list_api_keys": _several_keys,
-}
-
-
-async def _with_several(client: AsyncClient, name: str) -> Call:
-    """A list with at least four records in it."""
-    return Call(OPERATIONS[name], **await SEVERAL[name](client))
 
 
 class TestEveryAnswer:

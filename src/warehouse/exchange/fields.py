@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from warehouse import lengths
+from warehouse.clock import EARLIEST
 from warehouse.exchange.reading import RowError
 
 Reader = Callable[[Any], Any]
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FORBIDDEN_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")

@@ -10,8 +10,8 @@ _KEY_BITS = (1 << 62) - 1
 class Occurrences:
     """Counts on disk, in a private temporary database that vanishes with the object. Use it from one thread at a time.
 
-    Ids are told apart by 62 of their bits. Should two ever share them, a row counts as seen that was not: of no consequence,
-    for it does so again in every repetition of the file.
+    Ids are told apart by 62 of their bits. Should two ever share them, a row counts as seen that was not: of no
+    consequence, for it does so again in every repetition of the file.
     """
 
     def __init__(self) -> None:

@@ -1,13 +1,14 @@
 """What a row of each kind of file says, with everything that is wrong with it at once."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from warehouse import lengths
 from warehouse.catalogue.model import NegativeStock, ProductStatus, Tracking
 from warehouse.catalogue.upserting import ProductChange
+from warehouse.clock import CLOCK_SKEW
 from warehouse.errors import FieldError, Invalid
 from warehouse.exchange.fields import (
     Fault,
@@ -33,8 +34,6 @@ from warehouse.quantities import MAX_QUANTITY
 from warehouse.stock.bulk import LedgerRow
 from warehouse.stock.model import MovementKind
 
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""By how much the clock that wrote a file may be ahead of ours."""
 MOST_IGNORED = 1000
 """Names of ignored columns that are kept, cut to `LONGEST_IGNORED`."""
 LONGEST_IGNORED = 64
@@ -264,7 +263,7 @@ _UNKNOWN_ID = UUID(int=0)
 def _movement_readers(now: datetime) -> Mapping[str, Reader]:
     quantity = whole(-MAX_QUANTITY, MAX_QUANTITY)
     return {
-        "timestamp": moment(now + CLOCK_TOLERANCE),
+        "timestamp": moment(now + CLOCK_SKEW),
         "type": choice(MOVEMENT_TYPES),
         "sku": text(lengths.SKU),
         "warehouse": text(lengths.CODE),

@@ -3,19 +3,15 @@ characters."""
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from warehouse import lengths
-from warehouse.clock import utc_now
+from warehouse.clock import CLOCK_SKEW, EARLIEST, utc_now
 from warehouse.quantities import MAX_QUANTITY
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far ahead of ours another machine's clock may be."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -1,0 +1,29 @@
+"""Many clients at once, each with a connection of its own."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from httpx import AsyncClient
+
+from tests.serving import WarehouseServer
+
+ANSWER_SECONDS = 60
+TLS = ssl.create_default_context()
+"""Made once: it takes longer than a request, and no request here needs it."""
+
+
+@asynccontextmanager
+async def crowd(server: WarehouseServer, key: str, size: int) -> AsyncIterator[Sequence[AsyncClient]]:
+    """`size` clients, connected, with every process of the server serving some of them."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(_client(server, key)) for _ in range(size)]
+        await asyncio.gather(*(client.get("/livez") for client in clients))
+        assert all(server.connections()), "one process serves everybody"
+        yield clients
+
+
+def _client(server: WarehouseServer, key: str) -> AsyncClient:
+    headers = {"Authorization": f"Bearer {key}"}
+    return AsyncClient(base_url=server.url, headers=headers, timeout=ANSWER_SECONDS, verify=TLS, trust_env=False)
