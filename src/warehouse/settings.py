@@ -1,6 +1,7 @@
 """Everything that can be set, read once at the start from the environment and `.env`, and passed in from there."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "WAREHOUSE_"
 TEST_PREFIX = "WAREHOUSE_TEST_"
+KUBERNETES_LINK = re.compile(r"WAREHOUSE_(SERVICE_(HOST|PORT).*|PORT(_.*)?)")
+"""What Kubernetes sets in every container beside a service that is called warehouse."""
+
 ENV_FILE = ".env"
 DATABASES = ("sqlite+aiosqlite", "mysql+aiomysql", "mysql+asyncmy", "mariadb+aiomysql", "postgresql+asyncpg")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -135,4 +139,5 @@ def setting_names() -> Iterator[str]:
 
 def _given_names() -> set[str]:
     names = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
-    return {name for name in names if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)}
+    ours = {name for name in names if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)}
+    return {name for name in ours if not KUBERNETES_LINK.fullmatch(name)}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse.catalogue.model import Tracking
-from warehouse.exchange.fields import EARLIEST, Fault, Reader, attribute, barcodes, day, member, moment, text, whole
+from warehouse.clock import EARLIEST
+from warehouse.exchange.fields import Fault, Reader, attribute, barcodes, day, member, moment, text, whole
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
