@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+import warehouse
+
 from tests.process import Process, ServerError
 from tests.servers import HOST
 from warehouse.auth.model import Role
@@ -61,12 +63,15 @@ class WarehouseServer(Process):
                 raise ServerError("warehouse serve has left a process behind")
 
     def kill(self) -> None:
-        """End all of its processes as a power cut would. `start` starts it again, on another port."""
+        """End all of its processes at once, by SIGKILL."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-        super().stop()
+
+    def restart(self) -> None:
+        """After `kill`; the port is another."""
+        self._launch()
 
     def connections(self) -> list[int]:
         """How many clients are connected to each of the server's processes, as Linux tells it."""
@@ -106,7 +111,7 @@ class WarehouseServer(Process):
         return [
             "env",
             *(f"--unset={name}" for name in given),
-            f"PYTHONPATH={os.pathsep.join(os.path.abspath(p) for p in sys.path)}",
+            f"PYTHONPATH={Path(warehouse.__file__).parents[1]}",
             *(f"{PREFIX}{name}={value}" for name, value in settings.items()),
             sys.executable,
             "-m",

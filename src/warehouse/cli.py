@@ -15,9 +15,11 @@ from uuid import UUID
 import orjson
 import typer
 from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from warehouse.app import create_app
 from warehouse.auth.model import Role
@@ -33,6 +35,7 @@ from warehouse.ids import stable_id
 from warehouse.serving import AddressTakenError, check_address, redis_for_processes
 from warehouse.serving import serve as serve_application
 from warehouse.settings import Settings, SettingsError, load_settings
+from warehouse.storage.failures import translate
 from warehouse.storage.migrations import migrate as migrate_database
 from warehouse.tasks.worker import run_worker
 
@@ -40,11 +43,23 @@ T = TypeVar("T")
 
 DEMO_KEY_LIFE = timedelta(days=30)
 SHOWN_ERRORS = 20
+PIPED_WIDTH = 240
+"""Where no window cuts lines off, neither does a table."""
 CHECK_SECONDS = 3600.0
 """A check of a large ledger takes longer than a request may."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="rich")
-keys = typer.Typer(no_args_is_help=True, help="API keys: make, list, revoke.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="An inventory backend that never oversells and never loses an update.",
+    epilog="Example: warehouse demo --port 8000",
+    rich_markup_mode="rich",
+)
+keys = typer.Typer(
+    no_args_is_help=True,
+    help="API keys: make, list, revoke.",
+    epilog="Example: warehouse keys create --role operator --name till-3",
+)
 app.add_typer(keys, name="keys")
 
 out = Console()
@@ -62,6 +77,8 @@ def main() -> None:
         _fail(str(error))
     except WarehouseError as error:
         _fail(error.detail)
+    except RedisError as error:
+        _fail(f"Redis does not answer. {error}")
 
 
 @app.command(epilog="Example: warehouse serve --port 8000 --workers 2")
@@ -82,7 +99,7 @@ def demo(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the API with a grocery catalogue in it, and print a key to explore it with."""
     settings = _start(host, port)
     with redis_for_processes(settings):
-        migrate_database(settings.database_url)
+        _migrate(settings)
         secret = _with_container(settings, _prepare_demo)
         serve_application(host, port, 1, ready=lambda: _announce(host, port, secret))
 
@@ -101,8 +118,7 @@ def worker() -> None:
 @app.command(epilog="Example: WAREHOUSE_DATABASE_URL=mysql+aiomysql://user:secret@host/warehouse warehouse migrate")
 def migrate() -> None:
     """Bring the database's tables to this release."""
-    settings = load_settings()
-    err.print(f"The tables are at revision {migrate_database(settings.database_url)}.")
+    err.print(f"The tables are at revision {_migrate(load_settings())}.")
 
 
 @app.command("import", epilog="Example: warehouse import products products.csv.zst")
@@ -139,7 +155,7 @@ def check() -> None:
     report = _with_container(settings, lambda container: container.stock_queries.integrity())
     out.print(f"{report.balances} balances, {report.movements} movements, {report.drift_count} drifts.")
     for drift in report.drifts:
-        out.print(
+        typer.echo(
             f"{drift.rule}: product {drift.product_id} at {drift.location_id}, lot {drift.lot}: "
             f"stored {drift.stored}, expected {drift.expected}"
         )
@@ -176,8 +192,8 @@ def list_keys() -> None:
     for key in found:
         state = "usable" if key.usable(utc_now()) else "revoked" if key.revoked_at else "expired"
         times = (str(moment)[:19] if moment else "" for moment in (key.created_at, key.last_used_at))
-        table.add_row(str(key.id), key.name, key.role, key.prefix, *times, state)
-    out.print(table)
+        table.add_row(str(key.id), Text(key.name), key.role, key.prefix, *times, state)
+    (out if out.is_terminal else Console(width=PIPED_WIDTH)).print(table)
 
 
 @keys.command("revoke", epilog="Example: warehouse keys revoke 0197a2b0-…")
@@ -203,9 +219,28 @@ def _start(host: str, port: int) -> Settings:
 def _require_tables(settings: Settings) -> None:
     """The embedded database is brought up to date by whoever comes; another is its operator's to migrate."""
     if not settings.database.url:
-        migrate_database(settings.database_url)
-    elif not _with_container(settings, lambda container: container.is_migrated()):
+        _migrate(settings)
+        return
+    with _driver_errors():
+        is_migrated = _with_container(settings, lambda container: container.is_migrated())
+    if not is_migrated:
         _fail("The database's tables are not those of this release: run `warehouse migrate`.")
+
+
+def _migrate(settings: Settings) -> str:
+    with _driver_errors():
+        return migrate_database(settings.database_url)
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Told in the driver's words, which name the server and what it says; the services' errors need no such help."""
+    try:
+        yield
+    except Exception as error:
+        if (known := translate(error)) is None:
+            raise
+        _fail(f"{known.detail} {getattr(error, 'orig', error)}")
 
 
 def _with_container(settings: Settings, work: Callable[[Container], Awaitable[T]]) -> T:
@@ -258,7 +293,7 @@ def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], N
 def _show(report: ImportReport) -> None:
     for error in report.errors[:SHOWN_ERRORS]:
         column = f", {error.column}" if error.column else ""
-        err.print(f"line {error.line}{column}: {error.detail} ({error.code})", highlight=False, markup=False)
+        typer.echo(f"line {error.line}{column}: {error.detail} ({error.code})", err=True)
     if report.failed > SHOWN_ERRORS:
         err.print(f"… and more: {report.failed} rows in all were not taken.")
     counts = ("rows", "created", "updated", "unchanged", "posted", "repeated", "failed")

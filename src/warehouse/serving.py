@@ -1,10 +1,12 @@
 """Runs the server process, and the private Valkey beside it where none is set."""
 
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -26,10 +28,27 @@ def redis_for_processes(settings: Settings) -> Iterator[None]:
     if settings.redis.url:
         yield
         return
-    with private_valkey() as url:
+    with _unwound_by_signals(), private_valkey() as url:
         os.environ["WAREHOUSE_REDIS_URL"] = url
         os.environ["WAREHOUSE_JOBS_IN_PROCESS"] = "true"
         yield
+
+
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """Signals that would end the process on the spot end it as Ctrl-C does: what was started is stopped."""
+
+    def leave(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    fatal = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in fatal:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in fatal:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def check_address(host: str, port: int) -> None:
@@ -65,6 +84,13 @@ class _AnnouncingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """A signal that the server has ended for has done its work: it is not raised again."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableGroup
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 PREFIX = "WAREHOUSE_"
 TEST_PREFIX = "WAREHOUSE_TEST_"
@@ -34,9 +38,19 @@ class DatabaseSettings(Group):
 
     @field_validator("url")
     @classmethod
-    def _known_driver(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in DATABASES:
-            raise ValueError(f"must begin with one of {', '.join(name + '://' for name in DATABASES)}")
+    def _usable(cls, url: str) -> str:
+        if not url:
+            return url
+        scheme = _scheme(url, DATABASES)
+        try:
+            database = make_url(url).database
+        except (ArgumentError, ValueError):
+            raise ValueError(f"must have the form {scheme}://user:password@host:port/database") from None
+        if scheme.startswith("sqlite") and database in (None, "", ":memory:"):
+            raise ValueError("must name a file")
+        driver = scheme.partition("+")[2]
+        if find_spec(driver) is None:
+            raise ValueError(f"needs the Python package {driver}, which is not installed")
         return url
 
 
@@ -46,10 +60,33 @@ class RedisSettings(Group):
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in REDIS_SCHEMES:
-            raise ValueError(f"must begin with one of {', '.join(name + '://' for name in REDIS_SCHEMES)}")
+    def _usable(cls, url: str) -> str:
+        if not url:
+            return url
+        scheme = _scheme(url, REDIS_SCHEMES)
+        form = "/path?db=0" if scheme == "unix" else "host:port/0"
+        if not _is_redis_address(url):
+            raise ValueError(f"must have the form {scheme}://user:password@{form}, special characters %-encoded")
         return url
+
+
+def _scheme(url: str, known: Sequence[str]) -> str:
+    """Like all that is said about a URL, the message repeats nothing of it: there is a password in it."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in known:
+        raise ValueError(f"must begin with one of {', '.join(name + '://' for name in known)}")
+    return scheme
+
+
+def _is_redis_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, database = parts.hostname, parts.path.strip("/")
+        if parts.scheme == "unix":
+            return bool(database)
+        return host is not None and parts.port != 0 and (not database or database.isdecimal())
+    except ValueError:
+        return False
 
 
 class CacheSettings(Group):
@@ -122,6 +159,8 @@ def load_settings() -> Settings:
             f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors()
         ]
+    except UnreadableGroup:
+        pass  # the name of a whole group, which is among the faults already
     if faults:
         raise SettingsError("\n".join(faults))
     return settings
@@ -138,6 +177,10 @@ def setting_names() -> Iterator[str]:
 
 
 def _given_names() -> set[str]:
-    names = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    try:
+        filed = dotenv_values(ENV_FILE)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{ENV_FILE}: is not UTF-8") from None
+    names = {name.upper() for name in (*os.environ, *filed)}
     ours = {name for name in names if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)}
     return {name for name in ours if not KUBERNETES_LINK.fullmatch(name)}

@@ -1,6 +1,5 @@
 """Many clients at once, each with a connection of its own."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,14 +15,15 @@ TLS = ssl.create_default_context()
 
 @asynccontextmanager
 async def crowd(server: WarehouseServer, key: str, size: int) -> AsyncIterator[Sequence[AsyncClient]]:
-    """`size` clients, connected, with every process of the server serving some of them."""
+    """`size` clients, connected; every process of the server serves some of them."""
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(_client(server, key)) for _ in range(size)]
-        await asyncio.gather(*(client.get("/livez") for client in clients))
+        clients = [await stack.enter_async_context(new_client(server, key)) for _ in range(size)]
+        for client in clients:  # one by one, lest one process accepts them all
+            await client.get("/livez")
         assert all(server.connections()), "one process serves everybody"
         yield clients
 
 
-def _client(server: WarehouseServer, key: str) -> AsyncClient:
+def new_client(server: WarehouseServer, key: str) -> AsyncClient:
     headers = {"Authorization": f"Bearer {key}"}
     return AsyncClient(base_url=server.url, headers=headers, timeout=ANSWER_SECONDS, verify=TLS, trust_env=False)

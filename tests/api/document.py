@@ -49,7 +49,7 @@ class Operation:
     def body(self) -> Json | None:
         """The schema of the JSON that it takes."""
         content = self.content.get("requestBody", {}).get("content", {})
-        return resolved(content["application/json"]["schema"]) if content else None
+        return resolved(next(iter(content.values()))["schema"]) if content else None
 
     @property
     def path_parameters(self) -> list[str]:

@@ -129,7 +129,7 @@ async def test_what_is_made_stands_where_location_says(client: AsyncClient, oper
     if operation.name == "create_api_key":
         return  # there is no reading of a single key
     read = await client.get(path)
-    assert (read.status_code, read.content, read.headers["etag"]) == (200, made.content, made.headers["etag"])
+    assert (read.status_code, read.json(), read.headers["etag"]) == (200, made.json(), made.headers["etag"])
 
 
 @pytest.mark.parametrize("operation", CONDITIONAL, ids=str)

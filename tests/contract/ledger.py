@@ -28,12 +28,14 @@ from warehouse.locations.model import (
 from warehouse.locations.service import LocationService
 from warehouse.stock.counting import CountingService
 from warehouse.stock.model import (
+    BalanceChange,
     BalanceFilter,
     CommandHeader,
     CommandResult,
     CountLine,
     Movement,
     MovementFilter,
+    MovementKind,
     MovementSort,
     ProductRef,
     Rehearsal,
@@ -44,7 +46,7 @@ from warehouse.stock.model import (
 from warehouse.stock.moving import MovingService
 from warehouse.stock.queries import StockQueries
 from warehouse.stock.reserving import ReservationService
-from warehouse.unit_of_work import UnitOfWorkFactory
+from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 T = TypeVar("T")
 Place = Location | Warehouse
@@ -118,6 +120,33 @@ async def refused(work: Awaitable[object]) -> Conflict | Invalid:
         await work
     assert isinstance(refusal.value, Conflict | Invalid)
     return refusal.value
+
+
+async def write(uow: UnitOfWork, change: BalanceChange) -> bool:
+    """One guarded statement and the movement that explains it, as every command has them."""
+    at = utc_now()
+    if not await uow.stock.apply(change, at):
+        return False
+    key = change.key
+    movement = Movement(
+        id=new_id(),
+        command_id=new_id(),
+        line=1,
+        product_id=key.product_id,
+        sku="",
+        warehouse_id=change.warehouse_id,
+        location_id=key.location_id,
+        lot=key.lot or None,
+        delta=change.on_hand,
+        kind=MovementKind.ADJUSTMENT,
+        reason=None,
+        reference=None,
+        actor="tester",
+        occurred_at=at,
+        recorded_at=at,
+    )
+    await uow.stock.append([movement])
+    return True
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.contract.ledger import Ledger, command, line
+from tests.contract.ledger import Ledger, command, line, write
 from tests.process import free_port
 from tests.servers import Backend, DatabaseServer, MySqlServer, PostgreSqlServer, Servers, backends
 from warehouse.clock import utc_now
@@ -23,6 +23,7 @@ from warehouse.storage.database import SqlDatabase
 from warehouse.storage.dialects import MYSQL_NAMES
 from warehouse.storage.failures import translate
 from warehouse.storage.sql import SqlUnitOfWorkFactory
+from warehouse.storage.tables import products
 from warehouse.unit_of_work import REPLAYS, UnitOfWork, replayed_on_conflict
 
 on_servers = pytest.mark.parametrize("backend", [name for name in backends() if name != "sqlite"], indirect=True)
@@ -74,9 +75,9 @@ class TestDeadlocks:
         async def cross(name: str) -> None:
             first, second = changes if name == "forth" else changes[::-1]
             async with ledger.uow() as uow:
-                await uow.stock.apply(first, utc_now())
+                await write(uow, first)
                 await meeting.join(name)
-                await uow.stock.apply(second, utc_now())
+                await write(uow, second)
                 await uow.commit()
 
         return await asyncio.gather(*[wrap(cross)(name) for name in ("forth", "back")], return_exceptions=True)
@@ -123,7 +124,7 @@ class TestLockTimeouts:
     async def test_are_transaction_conflicts(self, ledger: Ledger, hasty: SqlDatabase) -> None:
         change = await take(ledger)
         async with ledger.uow() as holder:
-            assert await holder.stock.apply(change, utc_now())
+            assert await write(holder, change)
             with pytest.raises(TransactionConflict):
                 await self.apply(hasty, change)
             await holder.commit()
@@ -148,7 +149,7 @@ class TestLockTimeouts:
 
     async def apply(self, database: SqlDatabase, change: BalanceChange) -> None:
         async with SqlUnitOfWorkFactory(database)() as uow:
-            assert await uow.stock.apply(change, utc_now())
+            assert await write(uow, change)
             await uow.commit()
 
 
@@ -193,17 +194,17 @@ class TestNoAnswer:
 
         async def apply_twice() -> None:
             async with units_of_work() as uow:
-                assert await uow.stock.apply(change, utc_now())
+                assert await write(uow, change)
                 end_connection(server, connection_id)
-                await uow.stock.apply(change, utc_now())
+                await write(uow, change)
 
         with pytest.raises(Unavailable):
             await apply_twice()
         async with units_of_work() as uow:
-            assert await uow.stock.apply(change, utc_now())
+            assert await write(uow, change)
             await uow.commit()
-        async with ledger.uow(read_only=True) as uow:
-            [balance] = await uow.stock.balances([change.key], utc_now())
+        async with ledger.uow(read_only=True) as reader:
+            [balance] = await reader.stock.balances([change.key], utc_now())
         assert balance.on_hand == 99
 
     @on_servers
@@ -216,10 +217,10 @@ class TestNoAnswer:
 
         async def wait_for_the_row() -> None:
             async with SqlUnitOfWorkFactory(patient)() as uow:
-                await uow.stock.apply(change, utc_now())
+                await write(uow, change)
 
         async with ledger.uow() as holder:
-            await holder.stock.apply(change, utc_now())
+            await write(holder, change)
             waiting = asyncio.ensure_future(wait_for_the_row())
             await until(lambda: waits(patient, connection_id))
             end_connection(server, connection_id)
@@ -236,7 +237,7 @@ class TestNoAnswer:
 
         async def apply() -> None:
             async with SqlUnitOfWorkFactory(hasty)() as uow:
-                assert await uow.stock.apply(change, utc_now())
+                assert await write(uow, change)
                 end_connection(server, connection_id)
                 await uow.commit()
 
@@ -258,18 +259,12 @@ class TestNoAnswer:
 
 
 class TestBugs:
-    async def test_are_not_failures_of_the_database(self, ledger: Ledger) -> None:
+    async def test_are_not_failures_of_the_database(self, ledger: Ledger, hasty: SqlDatabase) -> None:
         """A row that breaks a constraint is our mistake: no retry mends it."""
-        change = await take(ledger)
-        unknown = BalanceChange(BalanceKey(new_id(), new_id(), NO_LOT), change.warehouse_id, 1, 0, guarded=True)
-
-        async def apply() -> None:
-            async with ledger.uow() as uow:
-                await uow.stock.apply(unknown, utc_now())
-                await uow.commit()
-
-        with pytest.raises(DBAPIError) as failure:
-            await apply()
+        product = await ledger.product()
+        async with hasty.connect(read_only=False) as connection:
+            with pytest.raises(DBAPIError) as failure:
+                await connection.execute(update(products).where(products.c.id == product.id).values(sku_key=None))
         assert translate(failure.value) is None
         assert translate(ZeroDivisionError()) is None
 

@@ -9,26 +9,49 @@ from sqlalchemy import Connection, Table, and_, delete, insert, inspect, select,
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.conftest import FreshDatabase
 from tests.contract.ledger import Ledger, line, move
+from tests.servers import Backend
 from warehouse.catalogue.model import NegativeStock, Product
 from warehouse.clock import utc_now
 from warehouse.ids import new_id
 from warehouse.locations.model import Location
 from warehouse.quantities import MAX_ON_HAND
+from warehouse.settings import DatabaseSettings
 from warehouse.stock.model import Drift, IntegrityReport, Reservation
 from warehouse.stock.sql import SqlStockRepository
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.dialects import MYSQL_NAMES
+from warehouse.storage.migrations import migrate
+from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.storage.tables import balances, movements, products, reservation_lines, reservations
 
 Setting = dict[str, Any]
 
 
+@pytest.fixture(scope="module")
+def migrated_url(backend: Backend, fresh_database: FreshDatabase) -> str:
+    """A database of this module's own, so that all drift in it is planted here."""
+    url = fresh_database(backend)
+    migrate(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+async def ledger(migrated_url: str) -> AsyncIterator[Ledger]:
+    database = SqlDatabase(migrated_url, DatabaseSettings())
+    yield Ledger.over(SqlUnitOfWorkFactory(database))
+    await database.close()
+
+
 @pytest.fixture
-async def connection(database: SqlDatabase) -> AsyncIterator[AsyncConnection]:
+async def connection(migrated_url: str) -> AsyncIterator[AsyncConnection]:
     """In a transaction that is rolled back: what is planted here, nobody else sees."""
+    # Not from the services' pool, which on SQLite has one connection for writing.
+    database = SqlDatabase(migrated_url, DatabaseSettings(pool_size=1))
     async with database.connect(read_only=False) as connection:
         yield connection
+    await database.close()
 
 
 @pytest.fixture
@@ -127,8 +150,6 @@ class TestReport:
         assert await found(connection) == []
 
     async def test_lists_some_and_counts_all(self, ledger: Ledger, connection: AsyncConnection) -> None:
-        # The rows are locked by now on no database, for nothing was written yet.
-        await connection.rollback()
         planted = [await ledger.stocked(5) for _ in range(4)]
         for product, _ in planted:
             await plant(connection, balances, {"product_id": product.id}, {"on_hand": 7, "reserved": 1})
@@ -147,15 +168,14 @@ class TestReport:
     )
     async def test_finds_what_a_database_without_its_constraints_let_through(
         self,
-        database: SqlDatabase,
+        connection: AsyncConnection,
         stocked: tuple[Product, Location],
         values: Setting,
         drifts: set[tuple[str, int, int]],
     ) -> None:
-        async with database.connect(read_only=False) as connection, unconstrained(connection):
+        async with unconstrained(connection):
             await plant(connection, balances, {"product_id": stocked[0].id}, values)
             assert set(await found(connection)) == drifts
-            await connection.rollback()
 
 
 @contextlib.asynccontextmanager
@@ -226,7 +246,6 @@ class TestConstraints:
     async def test_leave_one_that_may_go_below_zero_its_range(
         self, ledger: Ledger, connection: AsyncConnection, values: Setting, accepted: bool
     ) -> None:
-        await connection.rollback()
         product, _ = await ledger.stocked(5, negative_stock=NegativeStock.ALLOW)
         attempt = plant(connection, balances, {"product_id": product.id}, values)
         if accepted:

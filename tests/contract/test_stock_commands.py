@@ -234,8 +234,8 @@ class TestShipping:
         product, location = await ledger.product(), await ledger.location()
         refusal = await refused(ledger.ship(line(product, 1, location), line(product, 1, await ledger.warehouse())))
         assert faults(refusal) == [
-            ("/lines/1/quantity", Code.INSUFFICIENT_STOCK),
             ("/lines/0/quantity", Code.INSUFFICIENT_STOCK),
+            ("/lines/1/quantity", Code.INSUFFICIENT_STOCK),
         ]
         assert await ledger.held(product) == {}
 
@@ -929,7 +929,7 @@ BAD: dict[str, tuple[Attempt, list[tuple[str, str]]]] = {
     ),
     "adjust": (
         _moving("adjust", lambda s: line(s.product, -8, s.here), lambda s: line(s.archived, 1, s.here)),
-        [("/lines/1/product_id", Code.ARCHIVED), ("/lines/0/quantity", Code.INSUFFICIENT_STOCK)],
+        [("/lines/0/quantity", Code.INSUFFICIENT_STOCK), ("/lines/1/product_id", Code.ARCHIVED)],
     ),
     "transfer": (
         _moving(
@@ -938,8 +938,8 @@ BAD: dict[str, tuple[Attempt, list[tuple[str, str]]]] = {
             lambda s: TransferLine(ref(s.product), 1, s.there.id, s.closed.id),
         ),
         [
-            ("/lines/1/to_location_id", Code.ARCHIVED),
             ("/lines/0/quantity", Code.INSUFFICIENT_STOCK),
+            ("/lines/1/to_location_id", Code.ARCHIVED),
         ],
     ),
     "count": (
@@ -947,7 +947,7 @@ BAD: dict[str, tuple[Attempt, list[tuple[str, str]]]] = {
             lambda s: CountLine(ref(s.product), s.here.id, 1, expected_on_hand=10),
             lambda s: CountLine(ref(s.product), s.there.id, 1, expected_version=1),
         ),
-        [("/lines/1", Code.COUNT_MISMATCH), ("/lines/0/on_hand", Code.INSUFFICIENT_STOCK)],
+        [("/lines/0/on_hand", Code.INSUFFICIENT_STOCK), ("/lines/1", Code.COUNT_MISMATCH)],
     ),
     "reserve": (
         _reserving(lambda s: line(s.product, 8, s.here), lambda s: line(s.product, 1, s.here, "L1")),

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.contract.ledger import HOUR, Ledger, command, line, move
-from warehouse.clock import utc_now
+from tests.contract.ledger import HOUR, Ledger, command, line, move, write
 from warehouse.errors import Conflict
 from warehouse.ids import new_id
 from warehouse.stock.model import NO_LOT, BalanceChange, BalanceKey, CommandHeader, CommandResult, StockLine
@@ -31,7 +30,7 @@ class TestGuardedUpdates:
             done = []
             for _ in range(times):
                 async with ledger.uow() as uow:
-                    done.append(await uow.stock.apply(change, utc_now()))
+                    done.append(await write(uow, change))
                     await uow.commit()
             return done
 
@@ -44,7 +43,7 @@ class TestGuardedUpdates:
         product, location = await ledger.stocked(5)
         change = BalanceChange(BalanceKey(product.id, location.id, NO_LOT), location.warehouse_id, -1, 0, guarded=True)
         async with ledger.uow() as uow:
-            assert await uow.stock.apply(change, utc_now())
+            assert await write(uow, change)
             assert await ledger.held(product) == {(location.id, None): (5, 0)}
         assert await ledger.held(product) == {(location.id, None): (5, 0)}
 
@@ -60,7 +59,7 @@ class TestGuardedUpdates:
 
         async def hold() -> None:
             async with ledger.uow() as uow:
-                await uow.stock.apply(change, utc_now())
+                await write(uow, change)
                 holds.set()
                 await asyncio.Event().wait()
 

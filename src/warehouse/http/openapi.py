@@ -190,8 +190,10 @@ def _complete_input(operation: _Operation) -> None:
         parameter["schema"] = without_null(parameter["schema"])
         parameter["schema"].pop("description", None)
     if operation.method == "PATCH" and operation.has_body:
-        content = operation.content["requestBody"]["content"]
-        operation.content["requestBody"]["content"] = {_MERGE_PATCH: content["application/json"], **content}
+        body = operation.content["requestBody"]
+        # That alone: of two media types openapi-python-client makes a module that cannot be imported.
+        body["content"] = {_MERGE_PATCH: body["content"]["application/json"]}
+        body["description"] = "Plain `application/json` is taken as well."
     if role := REQUIRED_ROLE.get(operation.name):
         text = f"Needs the role `{role}` or above."
         operation.content["description"] = "\n\n".join(filter(None, (operation.content.get("description"), text)))

@@ -30,6 +30,12 @@ class Portion:
     quantity: int
 
 
+def definite_first(lines: Sequence[StockLine]) -> list[int]:
+    """The order in which lines are served: those that leave no choice first, lest another line's choice takes what
+    only they can have."""
+    return sorted(range(len(lines)), key=lambda number: (lines[number].location_id is None, lines[number].lot is None))
+
+
 @dataclass(slots=True)
 class Allocator:
     """Serves the lines of one command; what one line was given, the next cannot have. `hold` comes before the first

@@ -20,14 +20,23 @@ class Findings:
 
     @property
     def errors(self) -> list[FieldError]:
-        return [*self.invalid, *(error for _, error in self.conflicts)]
+        """By line, which is not the order in which lines are served."""
+        conflicts = (error for _, error in self.conflicts)
+        return [*sorted(self.invalid, key=_line), *sorted(conflicts, key=_line)]
 
     def raise_any(self) -> None:
         """Raises `Invalid` or else `Conflict` with all the errors; the conflict's code is that of the first."""
         if self.invalid:
             raise Invalid(_summary(self.errors), errors=self.errors)
         if self.conflicts:
-            raise Conflict(_summary(self.errors), code=self.conflicts[0][0], errors=self.errors)
+            first, _ = min(self.conflicts, key=lambda conflict: _line(conflict[1]))
+            raise Conflict(_summary(self.errors), code=first, errors=self.errors)
+
+
+def _line(error: FieldError) -> int:
+    head, _, rest = error.pointer.removeprefix("/").partition("/")
+    number = rest.partition("/")[0]
+    return int(number) if head == "lines" and number.isdigit() else -1
 
 
 def _summary(errors: list[FieldError]) -> str:

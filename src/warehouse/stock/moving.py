@@ -7,7 +7,7 @@ from uuid import UUID
 from warehouse.commands.model import Command, Outcome
 from warehouse.commands.service import CommandRunner
 from warehouse.errors import Code
-from warehouse.stock.allocation import Allocator
+from warehouse.stock.allocation import Allocator, definite_first
 from warehouse.stock.findings import Findings
 from warehouse.stock.ledger import Entry, Posting, post, quantity_of
 from warehouse.stock.model import (
@@ -52,9 +52,9 @@ class MovingService:
             allocator = await _allocator(uow, posting, findings, lines)
             await allocator.hold(lines)
             entries: list[Entry] = []
-            for number, line in enumerate(lines):
-                entries += await _taken(allocator, number, line, line.quantity)
-            return entries
+            for number in definite_first(lines):
+                entries += await _taken(allocator, number, lines[number], lines[number].quantity)
+            return _by_line(entries)
 
         return await self._run(command, header, MovementKind.SHIPMENT, plan)
 
@@ -64,13 +64,14 @@ class MovingService:
             losses, gains = [line for line in lines if line.quantity < 0], [line for line in lines if line.quantity > 0]
             await allocator.hold(losses, gains)
             entries: list[Entry] = []
-            for number, line in enumerate(lines):
+            for number in definite_first(lines):
+                line = lines[number]
                 if line.quantity > 0:
                     entries += await allocator.incoming(number, line, line.quantity)
                 else:
                     entries += await _taken(allocator, number, line, -line.quantity)
             await _note_lots(uow, lines, entries, findings)
-            return entries
+            return _by_line(entries)
 
         return await self._run(command, header, MovementKind.ADJUSTMENT, plan)
 
@@ -86,9 +87,9 @@ class MovingService:
             allocator = await _allocator(uow, posting, findings, [*sources, *targets])
             await allocator.hold(sources, targets)
             entries: list[Entry] = []
-            for number, (source, line) in enumerate(zip(sources, lines, strict=True)):
-                destination = allocator.resolved.location(number, line.to_location_id, "to_location_id")
-                taken = await _taken(allocator, number, source, source.quantity, "from_location_id")
+            for number in definite_first(sources):
+                destination = allocator.resolved.location(number, lines[number].to_location_id, "to_location_id")
+                taken = await _taken(allocator, number, sources[number], sources[number].quantity, "from_location_id")
                 entries += taken
                 if destination is not None:
                     entries += [
@@ -103,7 +104,7 @@ class MovingService:
                         )
                         for out in taken
                     ]
-            return entries
+            return _by_line(entries)
 
         return await self._run(command, header, MovementKind.TRANSFER, plan)
 
@@ -176,6 +177,10 @@ async def _taken(
         )
         for product, portion in await allocator.outgoing(number, line, quantity, location_field)
     ]
+
+
+def _by_line(entries: list[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: entry.line)
 
 
 async def _note_lots(uow: UnitOfWork, lines: Sequence[StockLine], entries: Sequence[Entry], findings: Findings) -> None:

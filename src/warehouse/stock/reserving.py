@@ -12,7 +12,7 @@ from warehouse.commands.model import Command, Outcome
 from warehouse.commands.service import CommandRunner
 from warehouse.errors import Code, Conflict, NotFound, field_error
 from warehouse.ids import new_id
-from warehouse.stock.allocation import Allocator
+from warehouse.stock.allocation import Allocator, definite_first
 from warehouse.stock.findings import Findings
 from warehouse.stock.ledger import Entry, Posting, change_balances, expire_all, post, quantity_of, release_lines
 from warehouse.stock.model import (
@@ -160,7 +160,7 @@ async def _held(uow: UnitOfWork, findings: Findings, lines: Sequence[StockLine],
     )
     allocator = Allocator(uow, resolved, at)
     await allocator.hold(lines)
-    return [
+    entries = [
         Entry(
             number,
             product,
@@ -170,9 +170,10 @@ async def _held(uow: UnitOfWork, findings: Findings, lines: Sequence[StockLine],
             reserved=portion.quantity,
             pointer=quantity_of(number),
         )
-        for number, line in enumerate(lines)
-        for product, portion in await allocator.outgoing(number, line, line.quantity)
+        for number in definite_first(lines)
+        for product, portion in await allocator.outgoing(number, lines[number], lines[number].quantity)
     ]
+    return sorted(entries, key=lambda entry: entry.line)
 
 
 def _made(

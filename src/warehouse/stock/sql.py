@@ -44,7 +44,7 @@ from warehouse.stock.model import (
 )
 from warehouse.stock.sql_integrity import check_integrity
 from warehouse.storage.dialects import behind, for_update, upsert
-from warehouse.storage.failures import violated
+from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
 
 CHUNK = 500
@@ -83,7 +83,7 @@ class SqlStockRepository:
     async def apply(self, change: BalanceChange, at: datetime) -> bool:
         # What may be the first of its balance is inserted or added. Less reserved is not: the row is there, and
         # databases check the constraints of a proposed row even where it only adds to another.
-        with _within_range():
+        with _constrained():
             if not change.guarded and change.reserved >= 0:
                 await self._connection.execute(_unguarded(self._dialect), _row(change, at, below_zero=True))
                 return True
@@ -100,7 +100,7 @@ class SqlStockRepository:
             (_guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
             (_unguarded, True, [change for change in changes if not change.guarded]),
         ]
-        with _within_range():
+        with _constrained():
             for statement, below_zero, some in kinds:
                 if some:
                     rows = [_row(change, at, below_zero=below_zero) for change in some]
@@ -145,7 +145,8 @@ class SqlStockRepository:
             {"product_id": product_id, "lot": lot, "expires_on": day}
             for (product_id, lot), day in sorted(new.items(), key=lambda item: item[0])
         ]
-        await self._connection.execute(statement, rows)
+        with _constrained():
+            await self._connection.execute(statement, rows)
         known = await self._connection.execute(
             select(lots.c.product_id, lots.c.lot, lots.c.expires_on).where(
                 lots.c.product_id.in_({product_id for product_id, _ in new}),
@@ -330,14 +331,16 @@ def _values(key: BalanceKey) -> tuple[UUID, UUID, str]:
 
 
 @contextmanager
-def _within_range() -> Iterator[None]:
+def _constrained() -> Iterator[None]:
     try:
         yield
     except (IntegrityError, OperationalError) as error:
-        if BEYOND_RANGE not in violated(error):
-            raise
-        detail = "A balance would leave the range that is kept exactly."
-        raise Conflict(detail, code=Code.QUANTITY_OUT_OF_RANGE) from error
+        if BEYOND_RANGE in violated(error):
+            detail = "A balance would leave the range that is kept exactly."
+            raise Conflict(detail, code=Code.QUANTITY_OUT_OF_RANGE) from error
+        if refers_to_nothing(error):
+            raise TransactionConflict("The product or location has just been deleted; try again.") from error
+        raise
 
 
 def _matching(keys: Collection[BalanceKey]) -> Iterator[ColumnElement[bool]]:

@@ -40,6 +40,13 @@ def is_lock_timeout(error: DBAPIError) -> bool:
     return arguments[0] == 1205 or _state(error) == "55P03"
 
 
+def refers_to_nothing(error: DBAPIError) -> bool:
+    """A row names another that is not there (any more). SQLite, which has one writer at a time, never says so of one
+    that was there when the transaction looked."""
+    arguments = getattr(error.orig, "args", ()) or (None,)
+    return arguments[0] == 1452 or _state(error) == "23503"
+
+
 def _is_conflict(error: DBAPIError) -> bool:
     if _state(error) in POSTGRESQL_CONFLICTS:
         return True

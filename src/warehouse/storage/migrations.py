@@ -61,6 +61,8 @@ def _upgrade(connection: Connection) -> None:
     else:
         connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        # The driver begins no transaction for DDL; this one is the lock, and makes the upgrade all or nothing.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

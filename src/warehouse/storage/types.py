@@ -111,7 +111,8 @@ class JsonText(_Variants):
     cache_ok = True
 
     def _spelled(self, dialect: str) -> TypeEngine[Any]:
-        return postgresql.JSONB() if dialect == "postgresql" else JSON()
+        # Not JSONB, which makes integers of large fractions: 1e300 comes back with 301 digits.
+        return postgresql.JSON() if dialect == "postgresql" else JSON()
 
 
 class LongBytes(_Variants):

@@ -7,6 +7,7 @@ import orjson
 from arq import cron
 from arq.connections import RedisSettings
 from arq.worker import Worker
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -47,7 +48,7 @@ async def run_worker(redis_url: str, reservations: ReservationService) -> None:
     except asyncio.CancelledError:
         log.info("worker.stopped")
     finally:
-        await worker.close()
+        await _stop(worker)
 
 
 async def run_in_process(redis_url: str, reservations: ReservationService) -> None:
@@ -57,15 +58,15 @@ async def run_in_process(redis_url: str, reservations: ReservationService) -> No
         worker = make_worker(redis_url, reservations, handle_signals=False)
         try:
             await worker.main()
-        except asyncio.CancelledError:
-            await _stop(worker)
-            raise
         except Exception as error:  # noqa: BLE001 (ARQ raises whatever Redis or a job did to it)
             log.warning("worker.restarting error=%s", type(error).__name__)
-            await asyncio.sleep(RESTART_SECONDS)
+        finally:
+            await _stop(worker)
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 async def _stop(worker: Worker) -> None:
+    """In place of ARQ's own `close`, which asks Redis for something and waits long where that is away."""
     for task in worker.tasks.values():
         task.cancel()
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
@@ -74,8 +75,18 @@ async def _stop(worker: Worker) -> None:
 
 
 def _redis_settings(url: str) -> RedisSettings:
-    """ARQ's own do not survive a second without Redis."""
-    settings = RedisSettings.from_dsn(url)
-    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.1), 20)
-    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]
-    return settings
+    """The URL as redis-py reads it: ARQ takes %-encoded passwords as they stand. ARQ's own settings do not survive a
+    second without Redis; these do 20, at the start as well."""
+    address = parse_url(url)
+    return RedisSettings(
+        host=address.get("host", "localhost"),
+        port=address.get("port", 6379),
+        unix_socket_path=address.get("path"),
+        database=address.get("db", 0),
+        username=address.get("username"),
+        password=address.get("password"),
+        ssl=address.get("connection_class") is SSLConnection,
+        conn_retries=0,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.1), 20),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+    )

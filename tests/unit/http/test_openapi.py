@@ -296,11 +296,10 @@ def test_headers_that_decide_are_documented(by_name: dict[str, Json]) -> None:
     assert not parameter(by_name["get_product"], "If-None-Match")["required"]
 
 
-def test_a_patch_takes_merge_patches_and_plain_json(by_name: dict[str, Json]) -> None:
+def test_a_patch_is_documented_as_a_merge_patch_and_nothing_else(by_name: dict[str, Json]) -> None:
     content = by_name["update_product"]["requestBody"]["content"]
 
-    assert list(content) == ["application/merge-patch+json", "application/json"]
-    assert content["application/merge-patch+json"] == content["application/json"]
+    assert list(content) == ["application/merge-patch+json"]
 
 
 def test_an_absent_field_of_a_patch_has_no_default_that_a_client_might_send(written: Json) -> None:

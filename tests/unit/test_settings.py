@@ -1,0 +1,256 @@
+"""Settings come from the environment and `.env`; a wrong one is named, and no secret is repeated."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warehouse.settings import ENV_FILE, PREFIX, Settings, SettingsError, load_settings, setting_names
+
+LEAK = "hunter2"
+
+GIVEN: dict[str, tuple[str, Callable[[Settings], object], object]] = {
+    "WAREHOUSE_DATABASE_URL": (
+        "postgresql+asyncpg://me:pass@db/stock",
+        lambda settings: settings.database_url,
+        "postgresql+asyncpg://me:pass@db/stock",
+    ),
+    "WAREHOUSE_DATABASE_POOL_SIZE": ("7", lambda settings: settings.database.pool_size, 7),
+    "WAREHOUSE_DATABASE_TIMEOUT": ("2.5", lambda settings: settings.database.timeout, 2.5),
+    "WAREHOUSE_REDIS_URL": ("redis://cache:6380/3", lambda settings: settings.redis.url, "redis://cache:6380/3"),
+    "WAREHOUSE_CACHE_ENABLED": ("false", lambda settings: settings.cache.enabled, False),
+    "WAREHOUSE_RATE_LIMIT_ENABLED": ("0", lambda settings: settings.rate_limit.enabled, False),
+    "WAREHOUSE_JOBS_IN_PROCESS": ("true", lambda settings: settings.jobs.in_process, True),
+    "WAREHOUSE_LIMITS_BODY_BYTES": ("2048", lambda settings: settings.limits.body_bytes, 2048),
+    "WAREHOUSE_DATA_DIR": ("elsewhere", lambda settings: settings.data_dir, Path("elsewhere")),
+    "WAREHOUSE_REQUEST_TIMEOUT": ("3", lambda settings: settings.request_timeout, 3.0),
+    "WAREHOUSE_LOG_LEVEL": ("debug", lambda settings: settings.log_level, "debug"),
+}
+
+WRONG = {
+    "WAREHOUSE_DATABASE_URL": f"mysql://me:{LEAK}@db/stock",
+    "WAREHOUSE_DATABASE_POOL_SIZE": "0",
+    "WAREHOUSE_DATABASE_TIMEOUT": "nan",
+    "WAREHOUSE_REDIS_URL": f"http://:{LEAK}@cache",
+    "WAREHOUSE_CACHE_ENABLED": "perhaps",
+    "WAREHOUSE_RATE_LIMIT_ENABLED": "perhaps",
+    "WAREHOUSE_JOBS_IN_PROCESS": "perhaps",
+    "WAREHOUSE_LIMITS_BODY_BYTES": "1",
+    "WAREHOUSE_REQUEST_TIMEOUT": "soon",
+    "WAREHOUSE_LOG_LEVEL": "loud",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+def test_the_cases_here_are_all_the_settings() -> None:
+    assert set(GIVEN) == set(setting_names())
+    assert set(WRONG) == set(setting_names()) - {"WAREHOUSE_DATA_DIR"}  # any path will do
+
+
+def test_without_any_everything_is_embedded_and_lies_in_var(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings == Settings()
+    assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path / 'var' / 'warehouse.db'}"
+    assert settings.redis.url == ""
+    assert (settings.database.pool_size, settings.database.timeout, settings.request_timeout) == (10, 5.0, 15.0)
+    assert (settings.limits.body_bytes, settings.log_level, settings.jobs.in_process) == (8_388_608, "info", False)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_each_is_read_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, read, expected = GIVEN[name]
+    assert read(Settings()) != expected
+    monkeypatch.setenv(name, value)
+    assert read(load_settings()) == expected
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_each_is_read_from_the_env_file(name: str) -> None:
+    value, read, expected = GIVEN[name]
+    Path(ENV_FILE).write_text(f"# a comment\nMYSQL_PASSWORD={LEAK}\n{name}={value}\n")
+    assert read(load_settings()) == expected
+
+
+def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(ENV_FILE).write_text("WAREHOUSE_LOG_LEVEL=debug\nWAREHOUSE_DATA_DIR=filed\n")
+    monkeypatch.setenv("WAREHOUSE_LOG_LEVEL", "error")
+    settings = load_settings()
+    assert (settings.log_level, settings.data_dir) == ("error", Path("filed"))
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_an_empty_one_counts_as_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize("level", ["debug", "DEBUG", "Debug"])
+def test_the_log_level_may_be_written_in_any_case(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_LOG_LEVEL", level)
+    assert load_settings().log_level == "debug"
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_stops_with_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, WRONG[name])
+    message = refusal()
+    assert message.startswith(f"{name}: ")
+    assert "\n" not in message
+    assert LEAK not in message
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_in_the_env_file_stops_with_its_name(name: str) -> None:
+    Path(ENV_FILE).write_text(f"{name}={WRONG[name]}\n")
+    assert refusal().startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WAREHOUSE_DATABSE_URL",
+        "warehouse_nonsense",
+        "WAREHOUSE_DATABASE",
+        "WAREHOUSE_DATABASE_URL_",
+        "WAREHOUSE_DATABASE__URL",
+        "WAREHOUSE_JOBS",
+        "WAREHOUSE_",
+    ],
+)
+@pytest.mark.parametrize("value", [LEAK, f'{{"url": "{LEAK}"}}', f"{{{LEAK}"])
+def test_an_unknown_name_stops_with_it(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    message = refusal()
+    assert f"{name.upper()}: there is no such setting" in message.splitlines()
+    assert LEAK not in message
+
+
+def test_an_unknown_name_in_the_env_file_stops_with_it() -> None:
+    Path(ENV_FILE).write_text(f"WAREHOUSE_NONSENSE={LEAK}\n")
+    assert refusal() == "WAREHOUSE_NONSENSE: there is no such setting"
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WRONG.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WAREHOUSE_NONSENSE", "1")
+    told = {line.partition(": ")[0] for line in refusal().splitlines()}
+    assert told == {*WRONG, "WAREHOUSE_NONSENSE"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WAREHOUSE_SERVICE_HOST",
+        "WAREHOUSE_SERVICE_PORT_HTTP",
+        "WAREHOUSE_PORT",
+        "WAREHOUSE_PORT_8000_TCP_ADDR",
+        "WAREHOUSE_TEST_BACKENDS",
+    ],
+)
+def test_variables_of_kubernetes_and_of_the_tests_are_nobodys_settings(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.1:8000")
+    assert load_settings() == Settings()
+
+
+def test_an_env_file_that_is_not_utf_8_is_named() -> None:
+    Path(ENV_FILE).write_bytes(b"WAREHOUSE_LOG_LEVEL=\xff\n")
+    assert refusal() == ".env: is not UTF-8"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"oracle://me:{LEAK}@db/stock",
+        f"mysql+aiomysql:me:{LEAK}@db/stock",
+        f"MYSQL+aiomysql://me:{LEAK}@db/stock",
+        f"mysql+aiomysql://me:{LEAK}@db:port/stock",
+        f"{LEAK}",
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///:memory:",
+    ],
+)
+def test_a_database_url_that_leads_nowhere_stops_the_start(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_DATABASE_URL", url)
+    message = refusal()
+    assert message.startswith("WAREHOUSE_DATABASE_URL: must ")
+    assert LEAK not in message
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warehouse.settings.find_spec", lambda name: None)
+    monkeypatch.setenv("WAREHOUSE_DATABASE_URL", f"mysql+asyncmy://me:{LEAK}@db/stock")
+    message = refusal()
+    assert message == "WAREHOUSE_DATABASE_URL: needs the Python package asyncmy, which is not installed"
+
+
+@pytest.mark.parametrize("password", ["a[b", "a]b", "per%25cent", "col:on", "\N{ACCOUNT OF}", "a/b", "a#b?c"])
+def test_a_database_password_may_hold_what_its_url_may(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_DATABASE_URL", f"mysql+aiomysql://me:{password}@db:3306/stock")
+    assert password in load_settings().database_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"rabbit://:{LEAK}@cache",
+        f"redis:{LEAK}",
+        f"redis://:{LEAK}@cache:port/0",
+        f"redis://:{LEAK}@cache:99999/0",
+        f"redis://:{LEAK}@cache/first",
+        f"redis://:{LEAK}/x@cache/0",
+        f"redis://:{LEAK}#@cache/0",
+        f"redis://:{LEAK}\N{ACCOUNT OF}@cache/0",
+        f"redis://:{LEAK}@[cache/0",
+        "redis://",
+        "unix://",
+    ],
+)
+def test_a_redis_url_that_leads_nowhere_stops_the_start(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_REDIS_URL", url)
+    message = refusal()
+    assert message.startswith("WAREHOUSE_REDIS_URL: must ")
+    assert LEAK not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache",
+        "redis://cache/",
+        "redis://cache:6379/15",
+        "redis://me:p%40ss%2Fword@cache/0",
+        "rediss://[::1]:6380/0",
+        "redis://cache?db=2",
+        "unix:///run/valkey.sock?db=1",
+    ],
+)
+def test_every_form_of_redis_url_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_REDIS_URL", url)
+    assert load_settings().redis.url == url
+
+
+def test_settings_cannot_be_changed_but_for_a_copys_patience() -> None:
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.log_level = "debug"
+    patient = settings.with_database_timeout(99)
+    assert (patient.database.timeout, settings.database.timeout) == (99, 5.0)
+    assert patient.with_database_timeout(5.0) == settings
