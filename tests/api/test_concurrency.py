@@ -200,7 +200,7 @@ async def test_a_sku_is_taken_once(server: WarehouseServer, key: str) -> None:
 
 
 async def test_batches_that_cross_each_other_all_go_in(server: WarehouseServer, key: str, admin: AsyncClient) -> None:
-    skus = [new_code() for _ in range(50)]
+    skus = [new_code() for _ in range(200)]
 
     def body(number: int) -> Json:
         rows = [{"sku": sku, "name": f"Name {number}"} for sku in skus]
@@ -213,7 +213,7 @@ async def test_batches_that_cross_each_other_all_go_in(server: WarehouseServer, 
     assert outcomes(answers) == {"200": 20}
     assert sum(each.json()["created"] for each in answers) == len(skus)
     assert {each.json()["failed"] for each in answers} == {0}
-    names = [(await admin.get(f"/v1/products/by-sku/{sku}")).json() for sku in skus]
+    names = [(await admin.get(f"/v1/products/by-sku/{sku}")).json() for sku in skus[::10]]
     assert {(product["name"], product["version"]) for product in names} == {(names[0]["name"], 20)}
 
 

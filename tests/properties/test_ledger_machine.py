@@ -35,6 +35,7 @@ from tests.properties.model import (
     PRODUCTS,
     RECEIVING,
     STORAGE,
+    STRICT,
     TRACKED,
     Change,
     Hold,
@@ -166,7 +167,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def make_records(self) -> None:
+        """And something of each product, as most of what is worth trying needs stock."""
         self.bench.run(self._make_records())
+        lots = [(STRICT, None), (OVERDRAWABLE, None), (TRACKED, "early"), (TRACKED, "late")]
+        self.bring_in([Line(product, 5, code, None, lot) for product, lot in lots for code in ("a", "b")])
 
     async def _make_records(self) -> None:
         now = utc_now()
@@ -199,6 +203,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(lines=incoming_lines)
     def receive(self, lines: list[Line]) -> None:
+        self.bring_in(lines)
+
+    def bring_in(self, lines: list[Line]) -> None:
         change = Change()
         for each in lines:
             change.on_hand[self.model.put(each)] += each.quantity

@@ -1,5 +1,6 @@
 """What the databases say differently, and nowhere else."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,14 +70,35 @@ def full_text(dialect: str, words: Sequence[str]) -> Select[Any]:
             .select_from(search.join(documents, documents.c.document == search.c.rowid))
             .where(text("product_search MATCH :words").bindparams(words=query))
         )
-    query = " ".join(f"+{SEARCH_MARK}{word}*" for word in words)
+    query = " ".join(f"+{_innodb_word(word)}*" for word in words)
     return select(products.c.id).where(mysql.match(products.c.search_text, against=query).in_boolean_mode())
-
-
-SEARCH_MARK = "zq"
-"""InnoDB indexes neither words of under three letters nor stop words; with a mark before it no word is either."""
 
 
 def searchable(dialect: str, words: str) -> str:
     """`search_text` as this database is to store it."""
-    return " ".join(SEARCH_MARK + word for word in words.split()) if dialect in MYSQL_NAMES else words
+    return " ".join(map(_innodb_word, words.split())) if dialect in MYSQL_NAMES else words
+
+
+SEARCH_MARK = "zq"
+"""InnoDB indexes neither words of under three letters nor stop words; with a mark before it no word is either."""
+LONGEST_TOKEN = 84
+"""Longer words InnoDB does not index at all."""
+
+
+def _innodb_word(word: str) -> str:
+    return (SEARCH_MARK + word.translate(_SPELLINGS))[:LONGEST_TOKEN]
+
+
+class _Spellings(dict[int, str]):
+    """How each character stands in a word. InnoDB breaks words where it knows no letter or digit, and what it knows is
+    the first plane of Unicode 3.2, on MySQL without some Latin letters (ș and ț among them): others go by number."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        is_letter = unicodedata.ucd_3_2_0.category(character)[0] in "LN"
+        is_known = is_letter and code <= 0xFFFF and not 0x01CD <= code <= 0x0233
+        spelling = self[code] = character if is_known else f"zx{code:05x}"
+        return spelling
+
+
+_SPELLINGS = _Spellings()

@@ -1,0 +1,404 @@
+"""No list reads a table through: what a page costs does not depend on how much there is.
+
+The cost is what the database itself counts: rows read on MySQL, MariaDB and PostgreSQL, steps of its virtual machine on
+SQLite. Each of the larger tables here has many times the rows that a page may read.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, Table, event, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tests.conftest import FreshDatabase
+from tests.contract.ledger import Ledger
+from tests.servers import Backend
+from warehouse.catalogue.model import Product, ProductFilter, ProductSort, ProductStatus, Tracking, search_text, sku_key
+from warehouse.clock import utc_now
+from warehouse.ids import new_id
+from warehouse.locations.model import LocationKind
+from warehouse.settings import DatabaseSettings
+from warehouse.stock.model import (
+    NO_LOT,
+    Balance,
+    BalanceFilter,
+    Movement,
+    MovementFilter,
+    MovementKind,
+    MovementSort,
+    Reservation,
+    ReservationStatus,
+)
+from warehouse.storage.database import SqlDatabase
+from warehouse.storage.dialects import MYSQL_NAMES, searchable
+from warehouse.storage.migrations import migrate
+from warehouse.storage.sql import SqlUnitOfWorkFactory
+from warehouse.storage.tables import (
+    balances,
+    locations,
+    movements,
+    products,
+    reservation_lines,
+    reservations,
+    warehouses,
+)
+
+PRODUCTS = 12_000
+PAGE = 20
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+Statement = tuple[str, Any]
+T = TypeVar("T")
+Page = Callable[[Sequence[Any] | None, int], Awaitable[Sequence[T]]]
+"""What is behind a position, up to so many."""
+
+
+@dataclass(frozen=True)
+class Laden:
+    """A database with some tens of thousands of rows."""
+
+    backend: Backend
+    database: SqlDatabase
+    ledger: Ledger
+    product_ids: Sequence[UUID]
+    warehouse_ids: Sequence[UUID]
+    location_ids: Sequence[UUID]
+
+    async def assert_cheap(self, page: Page[T], position: Callable[[T], Sequence[Any]], *, every: bool = False) -> None:
+        """A page reads itself, a few rows beside it, and of the rows that match the filters no more than there are;
+        where `every` is set, not even those."""
+        matching = await page(None, 100_000)
+        bound = 15 * PAGE + (0 if every else 3 * len(matching))
+        assert bound < PRODUCTS / 2
+        middle = position(matching[len(matching) // 2])
+        costs = [await self._cost(page, after) for after in (None, middle)]
+        assert max(costs) <= bound, f"{costs} for {len(matching)} that match"
+
+    async def _cost(self, page: Page[T], after: Sequence[Any] | None) -> int:
+        with _recorded() as statements:
+            await page(after, PAGE)
+        async with self.database.connect(read_only=True) as connection:
+            return sum([await COST[self.backend](connection, statement) for statement in statements])
+
+
+@contextmanager
+def _recorded() -> Iterator[list[Statement]]:
+    statements: list[Statement] = []
+
+    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", record)
+    yield statements
+    event.remove(Engine, "before_cursor_execute", record)
+
+
+async def _rows_read_by_mysql(connection: AsyncConnection, statement: Statement) -> int:
+    await connection.execute(text("FLUSH STATUS"))
+    await connection.exec_driver_sql(*statement)
+    counters = await connection.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    return sum(int(value) for _, value in counters)
+
+
+async def _rows_read_by_postgresql(connection: AsyncConnection, statement: Statement) -> int:
+    sql, parameters = statement
+    plan = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
+    found = plan.scalar_one()
+    [root] = json.loads(found) if isinstance(found, str) else found
+    return _rows_read(root["Plan"])
+
+
+def _rows_read(node: dict[str, Any]) -> int:
+    own = 0
+    if "Scan" in node["Node Type"]:
+        dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        own = round((node["Actual Rows"] + dropped) * node["Actual Loops"])
+    return own + sum(_rows_read(child) for child in node.get("Plans", ()))
+
+
+async def _steps_of_sqlite(connection: AsyncConnection, statement: Statement) -> int:
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 10
+        return 0
+
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None
+    await raw.set_progress_handler(count, 10)
+    await connection.exec_driver_sql(*statement)
+    await raw.set_progress_handler(None, 10)
+    # A row of a page takes some fifty to a hundred steps.
+    return steps // 20
+
+
+COST: dict[str, Callable[[AsyncConnection, Statement], Awaitable[int]]] = {
+    "sqlite": _steps_of_sqlite,
+    "mariadb": _rows_read_by_mysql,
+    "mysql": _rows_read_by_mysql,
+    "postgresql": _rows_read_by_postgresql,
+}
+
+
+@pytest.fixture(scope="module")
+def laden_url(backend: Backend, fresh_database: FreshDatabase) -> str:
+    url = fresh_database(backend)
+    migrate(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+async def laden(backend: Backend, laden_url: str) -> AsyncIterator[Laden]:
+    database = SqlDatabase(laden_url, DatabaseSettings(timeout=60))
+    ledger = Ledger.over(SqlUnitOfWorkFactory(database))
+    warehouse_ids = [new_id() for _ in range(4)]
+    location_ids = [new_id() for _ in range(200)]
+    product_ids = [new_id() for _ in range(PRODUCTS)]
+    tables = _Filler(database.dialect, product_ids, warehouse_ids, location_ids).tables()
+    async with database.connect(read_only=False) as connection:
+        for table, rows in tables:
+            for start in range(0, len(rows), 2000):
+                await connection.execute(insert(table), rows[start : start + 2000])
+        await connection.commit()
+    async with database.connect(read_only=True) as connection:
+        # The servers do so by themselves, in their own time. SQLite never does.
+        for table, _ in tables:
+            if database.dialect in MYSQL_NAMES:
+                await connection.execute(text(f"ANALYZE TABLE {table.name}"))
+            elif database.dialect == "postgresql":
+                await connection.execute(text(f"ANALYZE {table.name}"))
+    yield Laden(backend, database, ledger, product_ids, warehouse_ids, location_ids)
+    await database.close()
+
+
+@dataclass(frozen=True)
+class _Filler:
+    dialect: str
+    product_ids: Sequence[UUID]
+    warehouse_ids: Sequence[UUID]
+    location_ids: Sequence[UUID]
+
+    def tables(self) -> list[tuple[Table, list[dict[str, Any]]]]:
+        numbers = range(len(self.product_ids))
+        return [
+            (warehouses, [self._warehouse(number) for number in range(len(self.warehouse_ids))]),
+            (locations, [self._location(number) for number in range(len(self.location_ids))]),
+            (products, [self._product(number) for number in numbers]),
+            (balances, [self._balance(number) for number in numbers]),
+            (movements, [self._movement(number) for number in (*numbers, *numbers)]),
+            (reservations, [self._reservation(number) for number in numbers]),
+            (reservation_lines, [self._reservation_line(number) for number in numbers]),
+        ]
+
+    def _warehouse(self, number: int) -> dict[str, Any]:
+        draft = {"code": f"W{number}", "code_key": f"w{number}", "name": "W", "address": None, "status": "active"}
+        return {"id": self.warehouse_ids[number], **draft, **self._stamps(number)}
+
+    def _location(self, number: int) -> dict[str, Any]:
+        return {
+            "id": self.location_ids[number],
+            "warehouse_id": self.warehouse_ids[number % len(self.warehouse_ids)],
+            "parent_id": None,
+            "code": f"L{number}",
+            "code_key": f"l{number}",
+            "name": None,
+            "kind": LocationKind.STORAGE,
+            **self._stamps(number),
+        }
+
+    def _product(self, number: int) -> dict[str, Any]:
+        sku, name, barcode = f"SKU-{number:06}", f"w{number % 97} w{number % 89} {number}", f"{4006381000000 + number}"
+        return {
+            "id": self.product_ids[number],
+            "sku": sku,
+            "sku_key": sku_key(sku),
+            "name": name,
+            "description": None,
+            "category": f"C{number % 60}",
+            "unit": "each",
+            "barcodes": [barcode],
+            "reorder_point": 5 if number % 2 == 0 else None,
+            "tracking": Tracking.LOT if number % 20 == 0 else Tracking.NONE,
+            "negative_stock": "forbid",
+            "attributes": {},
+            "status": ProductStatus.ARCHIVED if number % 20 == 1 else ProductStatus.ACTIVE,
+            "search_text": searchable(self.dialect, search_text(sku, name, (barcode,))),
+            **self._stamps(number),
+        }
+
+    def _place(self, number: int) -> dict[str, Any]:
+        place = number % len(self.location_ids)
+        return {
+            "product_id": self.product_ids[number],
+            "location_id": self.location_ids[place],
+            "lot": f"LOT{number % 200}" if number % 20 == 0 else NO_LOT,
+            "warehouse_id": self.warehouse_ids[place % len(self.warehouse_ids)],
+        }
+
+    def _balance(self, number: int) -> dict[str, Any]:
+        return {
+            **self._place(number),
+            "on_hand": 3 if number % 50 == 0 else 9,
+            "reserved": 0,
+            "below_zero_allowed": False,
+            "version": 1,
+            "updated_at": START,
+        }
+
+    def _movement(self, number: int) -> dict[str, Any]:
+        return {
+            "id": new_id(),
+            "command_id": new_id(),
+            "line": 1,
+            **self._place(number),
+            "delta": 1,
+            "kind": MovementKind.RECEIPT,
+            "reason": None,
+            "reference": f"R{number % 4000}",
+            "actor": "tester",
+            "occurred_at": START + number * MINUTE,
+            "recorded_at": START,
+        }
+
+    def _reservation(self, number: int) -> dict[str, Any]:
+        ended = ReservationStatus.CONFIRMED if number % 3 else ReservationStatus.RELEASED
+        return {
+            "id": self.product_ids[number],
+            "status": ended if number % 40 > 1 else ReservationStatus.ACTIVE,
+            "reference": f"R{number % 4000}",
+            "reason": None,
+            "actor": "tester",
+            "expires_at": utc_now() + (-HOUR if number % 40 == 1 else HOUR),
+            **self._stamps(number),
+        }
+
+    def _reservation_line(self, number: int) -> dict[str, Any]:
+        return {"reservation_id": self.product_ids[number], "line": 1, **self._place(number), "quantity": 1}
+
+    def _stamps(self, number: int) -> dict[str, Any]:
+        at = START + number * MINUTE
+        return {"version": 1, "created_at": at, "updated_at": at}
+
+
+class TestProducts:
+    @pytest.mark.parametrize("sort", ProductSort)
+    async def test_a_page_of_all_reads_little_more_than_itself(self, laden: Laden, sort: ProductSort) -> None:
+        await self.check(laden, ProductFilter(), sort, every=True)
+
+    @pytest.mark.parametrize("sort", ProductSort)
+    @pytest.mark.parametrize(
+        "criteria",
+        [
+            ProductFilter(status=ProductStatus.ARCHIVED),
+            ProductFilter(category="C7"),
+            ProductFilter(tracking=Tracking.LOT),
+            ProductFilter(status=ProductStatus.ACTIVE, category="C7"),
+            ProductFilter(q="w7 w8"),
+            ProductFilter(q="4006381000007"),
+            ProductFilter(q="sku-0001"),
+            ProductFilter(q="w7 w8", status=ProductStatus.ACTIVE),
+        ],
+        ids=str,
+    )
+    async def test_a_page_of_some_reads_no_more_than_match(
+        self, laden: Laden, sort: ProductSort, criteria: ProductFilter
+    ) -> None:
+        await self.check(laden, criteria, sort)
+
+    async def check(self, laden: Laden, criteria: ProductFilter, sort: ProductSort, *, every: bool = False) -> None:
+        async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Product]:
+            return await laden.ledger.catalogue.page(criteria, sort, after, limit)
+
+        def position(product: Product) -> tuple[Any, UUID]:
+            column = sort.lstrip("-")
+            return (sku_key(product.sku) if column == "sku" else getattr(product, column), product.id)
+
+        await laden.assert_cheap(page, position, every=every)
+
+
+class TestBalances:
+    @pytest.mark.parametrize("name", ["all", "product_id", "sku", "warehouse_id", "location_id", "lot", "low"])
+    async def test_a_page_reads_no_more_than_match(self, laden: Laden, name: str) -> None:
+        criteria = {
+            "all": BalanceFilter(),
+            "product_id": BalanceFilter(product_id=laden.product_ids[6000]),
+            "sku": BalanceFilter(sku="sku-006000"),
+            "warehouse_id": BalanceFilter(warehouse_id=laden.warehouse_ids[2]),
+            "location_id": BalanceFilter(location_id=laden.location_ids[7]),
+            "lot": BalanceFilter(lot="LOT20"),
+            "low": BalanceFilter(low=True),
+        }[name]
+
+        async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Balance]:
+            return await laden.ledger.queries.balances(criteria, after, limit)
+
+        def position(balance: Balance) -> Sequence[Any]:
+            return balance.product_id, balance.location_id, balance.lot or NO_LOT
+
+        await laden.assert_cheap(page, position, every=name in ("all", "warehouse_id"))
+
+
+class TestMovements:
+    @pytest.mark.parametrize("sort", MovementSort)
+    @pytest.mark.parametrize(
+        "name", ["all", "product_id", "sku", "warehouse_id", "location_id", "command_id", "reference", "occurred"]
+    )
+    async def test_a_page_reads_no_more_than_match(self, laden: Laden, sort: MovementSort, name: str) -> None:
+        [some] = await laden.ledger.queries.movements(
+            MovementFilter(product_id=laden.product_ids[6000]), MovementSort.RECORDED_AT, None, 1
+        )
+        criteria = {
+            "all": MovementFilter(),
+            "product_id": MovementFilter(product_id=laden.product_ids[6000]),
+            "sku": MovementFilter(sku="sku-006000"),
+            "warehouse_id": MovementFilter(warehouse_id=laden.warehouse_ids[2]),
+            "location_id": MovementFilter(location_id=laden.location_ids[7]),
+            "command_id": MovementFilter(command_id=some.command_id),
+            "reference": MovementFilter(reference="R7"),
+            "occurred": MovementFilter(occurred_from=START + 6000 * MINUTE, occurred_to=START + 6100 * MINUTE),
+        }[name]
+        by_event = sort.lstrip("-") == MovementSort.OCCURRED_AT
+
+        async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Movement]:
+            return await laden.ledger.queries.movements(criteria, sort, after, limit)
+
+        def position(movement: Movement) -> Sequence[Any]:
+            return (movement.occurred_at, movement.id) if by_event else (movement.id,)
+
+        await laden.assert_cheap(page, position, every=name == "all")
+
+
+class TestReservations:
+    @pytest.mark.parametrize("reference", [None, "R7"])
+    @pytest.mark.parametrize("status", [None, *ReservationStatus])
+    async def test_a_page_reads_no_more_than_match(
+        self, laden: Laden, status: ReservationStatus | None, reference: str | None
+    ) -> None:
+        async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Reservation]:
+            return await laden.ledger.reservations.page(status, reference, after, limit)
+
+        await laden.assert_cheap(page, lambda reservation: (reservation.id,), every=status is None)
+
+    async def test_the_sweeper_reads_no_more_than_is_due(self, laden: Laden) -> None:
+        async def page(_: Sequence[Any] | None, limit: int) -> Sequence[UUID]:
+            async with laden.ledger.uow(read_only=True) as uow:
+                return await uow.reservations.due(utc_now(), limit)
+
+        await laden.assert_cheap(page, lambda _: ())
+
+    async def test_a_shortage_reads_no_more_than_what_holds_the_balance(self, laden: Laden) -> None:
+        [balance] = await laden.ledger.queries.balances(BalanceFilter(product_id=laden.product_ids[41]), None, 1)
+
+        async def page(_: Sequence[Any] | None, __: int) -> Sequence[UUID]:
+            async with laden.ledger.uow(read_only=True) as uow:
+                return await uow.reservations.due_on([balance.key], utc_now())
+
+        await laden.assert_cheap(page, lambda _: ())
