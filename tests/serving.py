@@ -6,13 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx
-
 import warehouse
-
 from tests.process import Process, ServerError
 from tests.servers import HOST
 from warehouse.auth.model import Role
@@ -20,6 +18,8 @@ from warehouse.settings import PREFIX, TEST_PREFIX
 
 COMMAND_SECONDS = 120
 ENDING_SECONDS = 10
+PROBES = 5
+"""For each process: the system gives a connection to whichever comes first."""
 ESTABLISHED = "01"
 """In /proc/net/tcp."""
 
@@ -29,7 +29,7 @@ class WarehouseServer(Process):
 
     name = "serve"
     orphan_signal = signal.SIGTERM  # killed outright it would leave its workers behind
-    not_ready = (httpx.HTTPError,)
+    not_ready = (OSError, HTTPException)
 
     def __init__(self, database_url: str, *, workers: int = 2) -> None:
         self.database_url = database_url
@@ -46,7 +46,18 @@ class WarehouseServer(Process):
         return self._warehouse("serve", f"--host={HOST}", f"--port={self.port}", f"--workers={self.workers}")
 
     def ping(self) -> None:
-        httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).raise_for_status()
+        """Until every one of its processes has answered: the first is up before the others."""
+        with ExitStack() as stack:
+            for _ in range(PROBES * self.workers):
+                connection = HTTPConnection(HOST, self.port, timeout=5)
+                stack.callback(connection.close)
+                connection.request("GET", "/readyz")
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise ConnectionError(response.read())
+            served = self.connections()
+            if self.workers > 1 and (len(served) < self.workers or not all(served)):
+                raise ConnectionError("not every process is up")
 
     def stop(self) -> None:
         """Raises `ServerError` where it does not end by itself, or one of its processes stays."""
@@ -127,8 +138,11 @@ def _established(port: int) -> set[str]:
 
 
 def _sockets(process: str) -> set[str]:
-    links = [os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir()]
-    return {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:")}
+    found = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(file).removeprefix("socket:[").rstrip("]"))
+    return found
 
 
 def _is_alive(group: int) -> bool:

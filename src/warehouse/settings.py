@@ -151,18 +151,17 @@ class SettingsError(ValueError):
 
 def load_settings() -> Settings:
     """Raises `SettingsError`, for a name that begins with WAREHOUSE_ and means nothing as well."""
-    faults = [f"{name}: there is no such setting" for name in sorted(_given_names() - set(setting_names()))]
+    faults = dict.fromkeys(sorted(_given_names() - set(setting_names())), "there is no such setting")
     try:
         settings = Settings()
     except ValidationError as error:
-        faults += [
-            f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
-        ]
+        for each in error.errors():
+            name = f"{PREFIX}{'_'.join(map(str, each['loc']))}".upper()
+            faults.setdefault(name, each["msg"].removeprefix("Value error, "))
     except UnreadableGroup:
         pass  # the name of a whole group, which is among the faults already
     if faults:
-        raise SettingsError("\n".join(faults))
+        raise SettingsError("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
     return settings
 
 

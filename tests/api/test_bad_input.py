@@ -13,9 +13,11 @@ from tests.api.calls import Call, Json, new_call, new_key
 from tests.api.conftest import Unchanged
 from tests.api.document import DOCUMENT, OPERATIONS, Operation
 from tests.api.mutations import mutations
+from warehouse.settings import LimitSettings
 
 JSON = {"Content-Type": "application/json"}
-MAX_BODY = 8 * 1024 * 1024
+TOO_LARGE = 10_000_000
+MAX_BODY = LimitSettings().body_bytes
 WITH_BODY = [operation for operation in OPERATIONS.values() if operation.body is not None]
 ROW: Json = DOCUMENT["components"]["schemas"]["ProductUpsert"]
 BROKEN = (
@@ -158,7 +160,7 @@ async def test_a_body_beyond_the_limit_is_a_413(
     call = await new_call(client, operation.name)
     valid = json.dumps(call.json).encode()
     async with unchanged():
-        too_much = valid + b" " * (10_000_000 - len(valid))
+        too_much = valid + b" " * (TOO_LARGE - len(valid))
         problem(await send_raw(call, client, too_much), 413, "payload_too_large")
 
         async def chunks() -> AsyncIterator[bytes]:

@@ -26,10 +26,11 @@ from tests.api.contract import Contract
 from tests.api.document import OPERATIONS, Operation
 from tests.conftest import ClientAs
 from warehouse.auth.model import Role
+from warehouse.settings import LimitSettings
 
 OURS = {500, 503}
 """Failures of the server, which tests/faults brings about."""
-BODY_BYTES = 8 * 1024 * 1024
+MAX_BODY = LimitSettings().body_bytes
 JSON = {"Content-Type": "application/json"}
 
 Provoke = Callable[[AsyncClient, Call], Awaitable[Response]]
@@ -60,7 +61,7 @@ async def _known(client: AsyncClient, call: Call) -> Response:
 
 
 async def _too_large(client: AsyncClient, call: Call) -> Response:
-    return await call.send(client, content=b" " * (BODY_BYTES + 1), headers={**call.headers, **JSON})
+    return await call.send(client, content=b" " * (MAX_BODY + 1), headers={**call.headers, **JSON})
 
 
 async def _as_text(client: AsyncClient, call: Call) -> Response:

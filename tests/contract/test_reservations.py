@@ -236,6 +236,15 @@ class TestEnding:
 
 
 class TestExpiring:
+    async def test_gives_back_to_every_line_of_the_command_that_needs_it(self, ledger: Ledger) -> None:
+        warehouse = await ledger.warehouse()
+        location = await ledger.location(warehouse)
+        first, second = await ledger.product(), await ledger.product()
+        await ledger.receive(line(first, 5, location), line(second, 5, location))
+        await ledger.lapse(await ledger.reserve(line(first, 5, location), line(second, 5, location)))
+        await ledger.ship(line(first, 5, warehouse), line(second, 5, warehouse))
+        assert await ledger.held(second) == {(location.id, None): (0, 0)}
+
     async def test_reads_as_expired_before_it_is_swept(self, ledger: Ledger) -> None:
         product, location = await ledger.stocked(5, reorder_point=4)
         reservation = await ledger.reserve(line(product, 2, location), reference=(order := code("SO")))

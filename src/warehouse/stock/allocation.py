@@ -156,7 +156,8 @@ class Allocator:
         keys = [key for key in order if lot in (None, key.lot) and key in self._held]
         reserved = [key for key in keys if self._held[key].reserved]
         if reserved and await expire_on(self.uow, reserved, self.at):
-            self._held.update(await self.uow.stock.lock(reserved))
+            # What expired may have held stock of other lines' products as well.
+            self._held.update(await self.uow.stock.lock(self._held))
         return [self._held[key] for key in keys]
 
     def _take(self, candidates: Sequence[HeldBalance], quantity: int) -> tuple[list[Portion], int]:

@@ -206,10 +206,15 @@ class SqlStockRepository:
     async def page(
         self, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
     ) -> list[Balance]:
-        statement = _filtered(_shown(at), criteria, at)
+        # The keys first: PostgreSQL would merge whole tables with the page, and read them up to where it begins.
+        named = criteria.sku is not None or criteria.low
+        source = balances.join(products, products.c.id == balances.c.product_id) if named else balances
+        keys = _filtered(select(*KEY).select_from(source), criteria, at)
         if after is not None:
-            statement = statement.where(behind(KEY, after, descending=False))
-        rows = await self._connection.execute(statement.order_by(*KEY).limit(limit))
+            keys = keys.where(behind(KEY, after, descending=False))
+        page = keys.order_by(*KEY).limit(limit).subquery("page")
+        statement = _shown(at).join(page, and_(*(page.c[column.name] == column for column in KEY)))
+        rows = await self._connection.execute(statement.order_by(*(page.c[column.name] for column in KEY)))
         return [_balance(row) for row in rows]
 
     async def summary(self, product_id: UUID, at: datetime) -> StockSummary | None:
