@@ -22,11 +22,13 @@ from warehouse.catalogue.model import (
     sku_key,
 )
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
-from warehouse.storage.dialects import behind, for_update, full_text, searchable
+from warehouse.storage.dialects import behind, common, for_update, full_text, searchable
 from warehouse.storage.tables import products
 
 CHUNK = 1000
 """Values in one IN list."""
+USUAL = (ProductStatus.ACTIVE, Tracking.NONE)
+"""What most products are."""
 LAST_CHARACTER = "\U0010ffff"
 
 COLUMNS = [products.c[name] for name in Product.__dataclass_fields__]
@@ -179,7 +181,8 @@ def _filtered(statement: Select[Any], criteria: ProductFilter, dialect: str) -> 
     for name in ("status", "category", "tracking"):
         value = getattr(criteria, name)
         if value is not None:
-            statement = statement.where(products.c[name] == value)
+            condition = products.c[name] == value
+            statement = statement.where(common(dialect, condition) if value in USUAL else condition)
     if criteria.q is None:
         return statement
     hits = _hits(criteria.q, dialect)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, tuple_, up
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.stock.model import NO_LOT, BalanceKey, Reservation, ReservationLine, ReservationStatus
-from warehouse.storage.dialects import behind
+from warehouse.storage.dialects import behind, common
 from warehouse.storage.tables import products, reservation_lines, reservations
 
 ACTIVE = ReservationStatus.ACTIVE
@@ -83,7 +83,7 @@ class SqlReservationRepository:
     ) -> list[Reservation]:
         statement = select(*HEADER)
         if status is not None:
-            statement = statement.where(_reads_as(status, at))
+            statement = statement.where(_reads_as(self._connection.dialect.name, status, at))
         if reference is not None:
             statement = statement.where(reservations.c.reference == reference)
         if after is not None:
@@ -119,11 +119,11 @@ def _due(at: datetime) -> ColumnElement[bool]:
     return and_(reservations.c.status == ACTIVE, reservations.c.expires_at <= at)
 
 
-def _reads_as(status: ReservationStatus, at: datetime) -> ColumnElement[bool]:
+def _reads_as(dialect: str, status: ReservationStatus, at: datetime) -> ColumnElement[bool]:
     stored = reservations.c.status == status
     if status is ACTIVE:
         return and_(stored, reservations.c.expires_at > at)
-    return or_(stored, _due(at)) if status is ReservationStatus.EXPIRED else stored
+    return or_(stored, _due(at)) if status is ReservationStatus.EXPIRED else common(dialect, stored)
 
 
 def _reservation(header: Row[Any], lines: Sequence[ReservationLine]) -> Reservation:
