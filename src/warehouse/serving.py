@@ -28,10 +28,25 @@ def redis_for_processes(settings: Settings) -> Iterator[None]:
     if settings.redis.url:
         yield
         return
-    with _unwound_by_signals(), private_valkey() as url:
-        os.environ["WAREHOUSE_REDIS_URL"] = url
-        os.environ["WAREHOUSE_JOBS_IN_PROCESS"] = "true"
+    with (
+        _unwound_by_signals(),
+        private_valkey() as url,
+        _environment(WAREHOUSE_REDIS_URL=url, WAREHOUSE_JOBS_IN_PROCESS="true"),
+    ):
         yield
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.pop(name, None) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -41,14 +56,20 @@ def _unwound_by_signals() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    fatal = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in fatal:
-        signal.signal(number, leave)
+    def terminate(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+    # A closed terminal; unless whoever started us has it ignored, as nohup does.
+    hangs_up = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    if hangs_up:
+        signal.signal(signal.SIGHUP, terminate)
     try:
         yield
     finally:
-        for number in fatal:
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if hangs_up:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def check_address(host: str, port: int) -> None:

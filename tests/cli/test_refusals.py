@@ -1,5 +1,6 @@
 """What stops a command is told in a line that says what to do, with exit status 2 and no traceback."""
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_a_database_without_our_tables_says_to_migrate(
     monkeypatch.setenv("WAREHOUSE_DATABASE_URL", fresh_database(backend))
     message = warehouse(*located(arguments)).message
     assert message == "The database's tables are not those of this release: run `warehouse migrate`."
+    assert "WAREHOUSE_REDIS_URL" not in os.environ
 
 
 def test_migrate_tells_the_revision_and_may_run_again(

@@ -24,7 +24,7 @@ async def mark(ledger: Ledger) -> str:
         "don't drop; table products--": (),
         f"odd {BEYOND}": (),
     }.items():
-        await ledger.product(sku=code(f"{mark}/X"), name=f"{name} {mark}", barcodes=barcodes)
+        await ledger.product(sku=code(f"{mark}/X").replace("-", ""), name=f"{name} {mark}", barcodes=barcodes)
     return mark
 
 
