@@ -64,6 +64,8 @@ class Model:
         self.on_hand: defaultdict[Key, int] = defaultdict(int)
         self.reserved: defaultdict[Key, int] = defaultdict(int)
         self.versions: defaultdict[Key, int] = defaultdict(int)
+        self.overdrawable = {OVERDRAWABLE}
+        """The products whose stock may go below zero at present."""
 
     def available(self, key: Key) -> int:
         return self.on_hand[key] - self.reserved[key]
@@ -87,7 +89,7 @@ class Model:
             if (part := min(missing, self.available(key) - taken[key])) > 0:
                 parts.append((key, part))
                 missing -= part
-        if missing and line.product == OVERDRAWABLE:
+        if missing and line.product in self.overdrawable:
             last, quantity = parts.pop() if parts else (Key(line.product, STORAGE[line.warehouse or ""][0], ""), 0)
             parts.append((last, quantity + missing))
             missing = 0
@@ -116,7 +118,7 @@ class Model:
             self.versions[key] += 1
 
     def _check(self, key: Key, on_hand: int, reserved: int) -> None:
-        if key.product == OVERDRAWABLE:
+        if key.product in self.overdrawable:
             return
         after = self.on_hand[key] + on_hand, self.reserved[key] + reserved
         if (on_hand < 0 and after[0] < 0) or (on_hand < reserved and after[0] < after[1]):
@@ -127,6 +129,7 @@ class Model:
         twin.on_hand.update(self.on_hand)
         twin.reserved.update(self.reserved)
         twin.versions.update(self.versions)
+        twin.overdrawable = set(self.overdrawable)
         return twin
 
 
