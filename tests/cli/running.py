@@ -86,8 +86,7 @@ def running(folder: Path, *arguments: str, **settings: str) -> Iterator[Running]
             stdout=out,
             stderr=err,
             start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored, and hands that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_heed_signals,
         )
     try:
         yield Running(process, folder)
@@ -95,6 +94,12 @@ def running(folder: Path, *arguments: str, **settings: str) -> Iterator[Running]
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _heed_signals() -> None:
+    """Whoever runs the tests in the background has these ignored, and hands that on."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
