@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-mysql test-properties check format lock clean
+.PHONY: help install run test test-mysql test-properties bench check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,21 @@ test-mysql: install ## Run the contract and HTTP suites on a real MySQL, fetched
 test-properties: install ## Run the long hypothesis suite
 	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties $(ARGS)
 
+BENCH_VENV := var/bench-venv
+BENCH_INSTALLED := $(BENCH_VENV)/.installed
+
+# An environment of their own, so that what the peers need stays out of ours.
+$(BENCH_INSTALLED): requirements-bench.lock scripts/make-venv.sh
+	@scripts/make-venv.sh $(PYTHON) $(BENCH_VENV)
+	@if $(BENCH_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock; \
+	then touch $@; else echo "The peers cannot be installed: the results will say which are missing." >&2; fi
+
+bench: export WAREHOUSE_TEST_BACKENDS := mariadb
+bench: install $(BENCH_INSTALLED) ## Measure beside peers, and write docs/benchmarks.md; ARGS: --quick, --only GROUP
+	@$(VENV)/bin/python -m tests.servers ensure
+	@$(VENV)/bin/python -m bench.programs ensure
+	@$(VENV)/bin/python -m bench $(ARGS)
+
 check: install ## Lint, format, types and import contracts
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
@@ -48,9 +63,10 @@ format: install ## Format the code and sort its imports
 
 LOCK := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header
 
-lock: install ## Resolve both lock files anew
+lock: install ## Resolve the lock files anew
 	@$(LOCK) pyproject.toml --extra dev --output-file requirements.lock
 	@$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(LOCK) pyproject.toml --extra bench --constraint requirements.lock --output-file requirements-bench.lock
 
 clean: ## Remove the environment, caches and builds; var/ stays
 	@rm -rf $(VENV) dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -25,15 +25,17 @@ ESTABLISHED = "01"
 
 
 class WarehouseServer(Process):
-    """On a database of its own, which is migrated first. Its Valkey and its data folder are its own as well."""
+    """On a database of its own, which is migrated first. Its Valkey and its data folder are its own as well, unless
+    `settings` say otherwise: by their names in the environment, without the prefix."""
 
     name = "serve"
     orphan_signal = signal.SIGTERM  # killed outright it would leave its workers behind
     not_ready = (OSError, HTTPException)
 
-    def __init__(self, database_url: str, *, workers: int = 2) -> None:
+    def __init__(self, database_url: str, *, workers: int = 2, settings: Mapping[str, str] | None = None) -> None:
         self.database_url = database_url
         self.workers = workers
+        self.settings = settings or {}
 
     @property
     def url(self) -> str:
@@ -86,10 +88,13 @@ class WarehouseServer(Process):
 
     def connections(self) -> list[int]:
         """How many clients are connected to each of the server's processes, as Linux tells it."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        workers = [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
         clients = _established(self.port)
-        return [len(_sockets(worker) & clients) for worker in workers]
+        return [len(_sockets(process) & clients) for process in self.processes()]
+
+    def processes(self) -> list[int]:
+        """The ids of those that answer requests."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
     def key(self, role: Role) -> str:
         """A new API key."""
@@ -118,6 +123,7 @@ class WarehouseServer(Process):
             "DATABASE_URL": self.database_url,
             "DATA_DIR": str(self.folder / "var"),
             "LOG_LEVEL": "warning",
+            **self.settings,
         }
         return [
             "env",
@@ -137,7 +143,7 @@ def _established(port: int) -> set[str]:
     return {line[9] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == ESTABLISHED}
 
 
-def _sockets(process: str) -> set[str]:
+def _sockets(process: int) -> set[str]:
     found = set()
     for file in Path(f"/proc/{process}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile

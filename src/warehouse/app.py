@@ -1,24 +1,35 @@
 """The HTTP application."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from warehouse import __version__
 from warehouse.auth.router import router as api_keys
+from warehouse.cache.decorator import Kind
 from warehouse.catalogue.router import router as products
 from warehouse.container import Container
 from warehouse.http.access import admit, check_access_table
 from warehouse.http.authentication import AuthenticationMiddleware
+from warehouse.http.caching import CacheMiddleware
+from warehouse.http.compression import CompressionMiddleware
 from warehouse.http.deadline import BodyLimitMiddleware, DeadlineMiddleware
+from warehouse.http.decoding import RequestDecodingMiddleware
 from warehouse.http.docs import install_docs
+from warehouse.http.encodings import MIN_SIZE
+from warehouse.http.head import HeadMiddleware
 from warehouse.http.health import health_router
 from warehouse.http.logging import configure_logging
+from warehouse.http.metrics import router as metrics
 from warehouse.http.openapi import customise
 from warehouse.http.problems import InternalErrorMiddleware, install_problem_handlers
 from warehouse.http.request_id import RequestIdMiddleware
+from warehouse.http.snapshots import Snapshots
 from warehouse.locations.router import router as locations
 from warehouse.settings import Settings, load_settings
 from warehouse.stock.reservation_router import router as reservations
@@ -32,14 +43,13 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        worker: asyncio.Task[None] | None = None
-        if settings.jobs.in_process:
-            worker = asyncio.create_task(run_in_process(settings.redis.url, parts.reservations))
+        running = [asyncio.create_task(work) for work in _background(parts)]
         yield
-        if worker is not None:
-            worker.cancel()
+        for task in running:
+            task.cancel()
+        for task in running:
             with suppress(asyncio.CancelledError):
-                await worker
+                await task
         if container is None:
             await parts.close()
 
@@ -52,16 +62,37 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     return app
 
 
-def from_environment() -> FastAPI:
+def _background(parts: Container) -> Iterator[Coroutine[Any, Any, None]]:
+    """What goes on beside the requests until the server ends."""
+    if parts.settings.jobs.in_process:
+        yield run_in_process(parts.settings.redis.url, parts.reservations)
+    if parts.cache is not None and parts.store is not None:
+        yield parts.fence.run(parts.store)
+
+
+def from_environment() -> ASGIApp:
     """What the server's processes run."""
     settings = load_settings()
     configure_logging(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    stack = app.middleware_stack or app.build_middleware_stack()
+
+    # What is here now is here to stay: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        # Without FastAPI's own entrance, which asks for each request whether somebody traces it.
+        scope["app"] = app
+        await stack(scope, receive, send)
+
+    return served
 
 
 def _provide(app: FastAPI, parts: Container) -> None:
     """Where the routers' dependencies look for the services."""
     app.state.catalogue = parts.catalogue
+    app.state.snapshots = Snapshots(parts.catalogue, parts.segments)
     app.state.locations = parts.locations
     app.state.moving = parts.moving
     app.state.counting = parts.counting
@@ -75,6 +106,7 @@ def _route(app: FastAPI, parts: Container) -> None:
     for router in (products, stock, reservations, locations, api_keys):
         app.include_router(router, prefix="/v1", dependencies=[Depends(admit)])
     app.include_router(health_router(parts.checks()))
+    app.include_router(metrics)
     install_docs(app)
     install_problem_handlers(app)
     customise(app)
@@ -82,10 +114,16 @@ def _route(app: FastAPI, parts: Container) -> None:
 
 
 def _wrap(app: FastAPI, parts: Container) -> None:
-    """From the inside out."""
+    """From the inside out, around FastAPI's own stack: what is answered here costs nothing of that."""
     settings = parts.settings
-    app.add_middleware(AuthenticationMiddleware, verifier=parts.api_keys)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.limits.body_bytes)
-    app.add_middleware(DeadlineMiddleware, seconds=settings.request_timeout)
+    # Inside as well: Starlette would answer in plain text what it does not know.
     app.add_middleware(InternalErrorMiddleware)
-    app.add_middleware(RequestIdMiddleware)
+    stack: ASGIApp = CompressionMiddleware(app.build_middleware_stack(), min_size=MIN_SIZE)
+    stack = CacheMiddleware(stack, parts.cache, {kind: settings.cache.seconds(kind) for kind in Kind})
+    stack = AuthenticationMiddleware(stack, parts.api_keys)
+    stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
+    stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
+    stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)
+    stack = InternalErrorMiddleware(stack)
+    stack = HeadMiddleware(stack)
+    app.middleware_stack = RequestIdMiddleware(stack)

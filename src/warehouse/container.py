@@ -5,6 +5,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from warehouse.auth.service import ApiKeyService
+from warehouse.cache import tags
+from warehouse.cache.decorator import Kind
+from warehouse.cache.fence import Fence
+from warehouse.cache.invalidation import Invalidator
+from warehouse.cache.reading import Cache
+from warehouse.cache.redis import RedisCacheStore
+from warehouse.cache.segments import SegmentCache
 from warehouse.catalogue.service import CatalogueService
 from warehouse.commands.service import CommandRunner
 from warehouse.exchange.importing import Importer
@@ -15,11 +22,13 @@ from warehouse.stock.counting import CountingService
 from warehouse.stock.moving import MovingService
 from warehouse.stock.queries import StockQueries
 from warehouse.stock.reserving import ReservationService
+from warehouse.storage.cache_control import SqlCacheControl
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 
 REDIS_SECONDS = 1.0
+REDIS_CONNECTIONS = 20
 
 
 class Container:
@@ -28,7 +37,12 @@ class Container:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = SqlDatabase(settings.database_url, settings.database)
-        self.uow = SqlUnitOfWorkFactory(self.database)
+        self.fence = Fence(SqlCacheControl(self.database))
+        self.store = _store(settings)
+        self.invalidator = Invalidator(self.fence, self.store)
+        self.cache = Cache(self.store, self.fence) if self.store is not None and settings.cache.enabled else None
+        self.segments = self._segments()
+        self.uow = SqlUnitOfWorkFactory(self.database, self.invalidator.release)
         self.commands = CommandRunner(self.uow)
         self.catalogue = CatalogueService(self.uow, self.commands)
         self.locations = LocationService(self.uow, self.commands)
@@ -38,10 +52,13 @@ class Container:
         self.stock_queries = StockQueries(self.uow)
         self.api_keys = ApiKeyService(self.uow, self.commands)
         self.importer = Importer(self.uow)
-        self.redis = _redis(settings.redis.url) if settings.redis.url else None
+        self.redis = _redis(settings.redis.url, REDIS_SECONDS) if settings.redis.url else None
 
     async def close(self) -> None:
         await self.api_keys.close()
+        await self.invalidator.close()
+        if self.store is not None:
+            await self.store.close()
         if self.redis is not None:
             await self.redis.aclose()
         await self.database.close()
@@ -57,17 +74,31 @@ class Container:
             checks["redis"] = self.redis.ping
         return checks
 
+    def _segments(self) -> SegmentCache | None:
+        if self.store is None or self.cache is None:
+            return None
+        names = [tags.segment(number) for number in range(tags.SEGMENTS)]
+        seconds = self.settings.cache.snapshot_seconds
+        return SegmentCache(self.store, self.fence, Kind.SNAPSHOT, names, seconds)
+
     async def _check_database(self) -> None:
         if not await self.is_migrated():
             raise RuntimeError("the tables are not those of this release")
 
 
-def _redis(url: str) -> "redis.Redis":
-    client: redis.Redis = redis.Redis.from_url(
+def _store(settings: Settings) -> RedisCacheStore | None:
+    url = settings.cache.redis_url or settings.redis.url
+    return RedisCacheStore(_redis(url, settings.cache.timeout)) if url else None
+
+
+def _redis(url: str, seconds: float) -> "redis.Redis":
+    pool = redis.BlockingConnectionPool.from_url(
         url,
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=seconds,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )
-    return client
+    return redis.Redis(connection_pool=pool)

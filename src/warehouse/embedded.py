@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+MAX_MEMORY = "512mb"
 PR_SET_PDEATHSIG = 1
 
 
@@ -71,6 +72,9 @@ def _start(program: str, folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
             f"port {port}",
             'save ""',
             "appendonly no",
+            # What has a time to live, as all that is cached, makes room for what comes.
+            f"maxmemory {MAX_MEMORY}",
+            "maxmemory-policy volatile-lru",
             f"requirepass {password}",
         )
         configuration.write_text("\n".join(lines))

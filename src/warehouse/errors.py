@@ -18,6 +18,7 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_ACCEPTABLE = "not_acceptable"
     DUPLICATE_SKU = "duplicate_sku"
     DUPLICATE_CODE = "duplicate_code"
     IN_USE = "in_use"
@@ -88,6 +89,10 @@ class NotFound(WarehouseError):
     code = Code.NOT_FOUND
 
 
+class NotAcceptable(WarehouseError):
+    code = Code.NOT_ACCEPTABLE
+
+
 class Conflict(WarehouseError):
     """The request is valid, but the state of the records refuses it. Always raised with a code of its own."""
 
@@ -114,6 +119,10 @@ class TooLarge(WarehouseError):
 
 class UnsupportedMediaType(WarehouseError):
     code = Code.UNSUPPORTED_MEDIA_TYPE
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    """The media type is not what is wrong: the body is compressed in a way that is not read here."""
 
 
 class Invalid(WarehouseError):

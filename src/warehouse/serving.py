@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ import uvicorn
 
 from warehouse.embedded import private_valkey
 from warehouse.http.protocol import SteadyHttpProtocol
+from warehouse.metrics import FOLDER_VARIABLE
 from warehouse.settings import Settings
 
 APPLICATION = "warehouse.app:from_environment"
@@ -32,6 +34,20 @@ def redis_for_processes(settings: Settings) -> Iterator[None]:
         _unwound_by_signals(),
         private_valkey() as url,
         _environment(WAREHOUSE_REDIS_URL=url, WAREHOUSE_JOBS_IN_PROCESS="true"),
+    ):
+        yield
+
+
+@contextmanager
+def _folder_of_metrics() -> Iterator[None]:
+    """Where the server's processes count together, unless the operator has named a folder for it."""
+    if os.environ.get(FOLDER_VARIABLE):
+        yield
+        return
+    with (
+        _unwound_by_signals(),
+        TemporaryDirectory(prefix="warehouse-metrics-") as folder,
+        _environment(**{FOLDER_VARIABLE: folder}),
     ):
         yield
 
@@ -59,17 +75,16 @@ def _unwound_by_signals() -> Iterator[None]:
     def terminate(*_: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, leave)
-    # A closed terminal; unless whoever started us has it ignored, as nohup does.
-    hangs_up = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    if hangs_up:
-        signal.signal(signal.SIGHUP, terminate)
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {signal.SIGTERM: leave, signal.SIGHUP: terminate}
+    # Whoever started us may ignore one, as nohup does; and within another of these both are seen to.
+    free = [number for number in handlers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in free:
+        signal.signal(number, handlers[number])
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if hangs_up:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def check_address(host: str, port: int) -> None:
@@ -96,7 +111,8 @@ def serve(host: str, port: int, workers: int, ready: Callable[[], None] | None =
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
     if workers > 1:
-        uvicorn.run(APPLICATION, workers=workers, **options)
+        with _folder_of_metrics():
+            uvicorn.run(APPLICATION, workers=workers, **options)
     else:
         _AnnouncingServer(uvicorn.Config(APPLICATION, **options), ready).run()
 

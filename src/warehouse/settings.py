@@ -61,13 +61,17 @@ class RedisSettings(Group):
     @field_validator("url")
     @classmethod
     def _usable(cls, url: str) -> str:
-        if not url:
-            return url
-        scheme = _scheme(url, REDIS_SCHEMES)
-        form = "/path?db=0" if scheme == "unix" else "host:port/0"
-        if not _is_redis_address(url):
-            raise ValueError(f"must have the form {scheme}://user:password@{form}, special characters %-encoded")
+        return _redis_address(url)
+
+
+def _redis_address(url: str) -> str:
+    if not url:
         return url
+    scheme = _scheme(url, REDIS_SCHEMES)
+    form = "/path?db=0" if scheme == "unix" else "host:port/0"
+    if not _is_redis_address(url):
+        raise ValueError(f"must have the form {scheme}://user:password@{form}, special characters %-encoded")
+    return url
 
 
 def _scheme(url: str, known: Sequence[str]) -> str:
@@ -90,7 +94,27 @@ def _is_redis_address(url: str) -> bool:
 
 
 class CacheSettings(Group):
+    """How many seconds each kind of answer is kept at most; writes end it at once."""
+
     enabled: bool = True
+    redis_url: str = ""
+    """Empty: that of `redis.url`."""
+    timeout: float = Field(default=0.5, gt=0, le=60)
+    """Seconds after which Redis counts as not answering."""
+    product_seconds: float = Field(default=600, ge=0, le=86400)
+    products_seconds: float = Field(default=60, ge=0, le=86400)
+    snapshot_seconds: float = Field(default=3600, ge=0, le=86400)
+    places_seconds: float = Field(default=600, ge=0, le=86400)
+    stock_seconds: float = Field(default=60, ge=0, le=86400)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        return _redis_address(url)
+
+    def seconds(self, kind: str) -> float:
+        found: float = getattr(self, f"{kind}_seconds")
+        return found
 
 
 class RateLimitSettings(Group):

@@ -1,7 +1,7 @@
 """A unit of work is one transaction: the repositories, and the commit."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import ParamSpec, Protocol, Self, TypeVar
 
@@ -42,6 +42,11 @@ class UnitOfWork(Protocol):
     def stock(self) -> StockRepository: ...
     @property
     def reservations(self) -> ReservationRepository: ...
+
+    def release(self, tags: Collection[str]) -> None:
+        """When this unit of work ends, nobody reads from the cache any more what has these tags and was there before.
+        What its repositories write is released by `commit`, without this."""
+        ...
 
     async def commit(self) -> None: ...
     async def __aenter__(self) -> Self: ...

@@ -9,7 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from warehouse.catalogue.model import NegativeStock, Product, ProductDraft, ProductStatus, Tracking
+from tests.contract.rows import records
+from warehouse.catalogue.model import (
+    NegativeStock,
+    Product,
+    ProductDraft,
+    ProductFilter,
+    ProductSort,
+    ProductStatus,
+    Tracking,
+)
 from warehouse.catalogue.service import CatalogueService
 from warehouse.clock import utc_now
 from warehouse.commands.model import Answer, Command, Outcome
@@ -28,6 +37,7 @@ from warehouse.locations.model import (
 from warehouse.locations.service import LocationService
 from warehouse.stock.counting import CountingService
 from warehouse.stock.model import (
+    Balance,
     BalanceChange,
     BalanceFilter,
     CommandHeader,
@@ -258,15 +268,29 @@ class Ledger:
 
     async def held(self, product: Product) -> Held:
         """As read: what expired reservations hold does not count."""
-        found = await self.queries.balances(BalanceFilter(product_id=product.id), None, 1000)
+        found = await self.balance_page(BalanceFilter(product_id=product.id), None, 1000)
         return {(balance.location_id, balance.lot): (balance.on_hand, balance.reserved) for balance in found}
 
     async def stored(self, product: Product) -> Held:
         """As the rows are: what expired reservations hold counts until they are swept."""
         async with self.uow(read_only=True) as uow:
-            found = await uow.stock.page(BalanceFilter(product_id=product.id), LONG_AGO, None, 1000)
+            rows = await uow.stock.page_json(BalanceFilter(product_id=product.id), LONG_AGO, None, 1000)
+        found = records(Balance, rows)
         return {(balance.location_id, balance.lot): (balance.on_hand, balance.reserved) for balance in found}
 
     async def movements(self, **criteria: Any) -> Sequence[Movement]:
         """In the order in which they were written."""
-        return await self.queries.movements(MovementFilter(**criteria), MovementSort.RECORDED_AT, None, 1000)
+        return await self.movement_page(MovementFilter(**criteria), MovementSort.RECORDED_AT, None, 1000)
+
+    async def product_page(
+        self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
+    ) -> list[Product]:
+        return records(Product, await self.catalogue.page(criteria, sort, after, limit))
+
+    async def balance_page(self, criteria: BalanceFilter, after: Sequence[Any] | None, limit: int) -> list[Balance]:
+        return records(Balance, await self.queries.balances(criteria, after, limit))
+
+    async def movement_page(
+        self, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
+    ) -> list[Movement]:
+        return records(Movement, await self.queries.movements(criteria, sort, after, limit))

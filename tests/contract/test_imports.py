@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.ledger import HOUR, Ledger, code, line
+from tests.contract.rows import records
 from warehouse.catalogue.model import Product
 from warehouse.errors import Invalid
 from warehouse.exchange.importing import Importer, ImportKind, ImportReport
@@ -70,8 +71,8 @@ async def site(ledger: Ledger, warehouse: str) -> tuple[Warehouse, dict[str, Loc
     async with ledger.uow(read_only=True) as uow:
         found = await uow.warehouses.by_code(warehouse)
         assert found is not None
-        places = await uow.locations.page(found.id, None, None, CodeSort.CODE, None, 100)
-        return found, {place.code: place for place in places}
+        rows = await uow.locations.page_json(found.id, None, None, CodeSort.CODE, None, 100)
+    return found, {place.code: place for place in records(Location, rows)}
 
 
 async def on_hand(ledger: Ledger, product: Product) -> int:

@@ -67,7 +67,7 @@ async def reserved(ledger: Ledger, stocked: tuple[Product, Location]) -> Reserva
 
 
 async def report(connection: AsyncConnection, examples: int = 100) -> IntegrityReport:
-    return await SqlStockRepository(connection).integrity(utc_now(), examples)
+    return await SqlStockRepository(connection, set[str]().update).integrity(utc_now(), examples)
 
 
 async def plant(connection: AsyncConnection, target: Table, where: Setting, values: Setting) -> None:

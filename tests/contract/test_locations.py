@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.contract.rows import records
 from warehouse.catalogue.model import ProductDraft
 from warehouse.clock import utc_now
 from warehouse.commands.model import Answer, Command
@@ -70,11 +71,11 @@ async def made_location(service: LocationService, warehouse: Warehouse, **fields
     return location
 
 
-async def walked(page: Callable[[Sequence[Any] | None], Awaitable[list[T]]]) -> list[T]:
+async def walked(kind: type[T], page: Callable[[Sequence[Any] | None], Awaitable[Sequence[str]]]) -> list[T]:
     """Every record of a list, page by page."""
     seen: list[T] = []
-    while found := await page((compare_key(seen[-1].code), seen[-1].id) if seen else None):
-        seen += found
+    while found := await page((compare_key(seen[-1].code),) if seen else None):
+        seen += records(kind, found)
     return seen
 
 
@@ -196,8 +197,10 @@ class TestWarehouses:
             status = WarehouseStatus.ARCHIVED if number % 2 else WarehouseStatus.ACTIVE
             await made_warehouse(service, code=code, status=status)
 
-        everything = await walked(lambda after: service.page_warehouses(None, sort, after, 2))
-        archived = await walked(lambda after: service.page_warehouses(WarehouseStatus.ARCHIVED, sort, after, 2))
+        async def listed(status: WarehouseStatus | None) -> list[Warehouse]:
+            return await walked(Warehouse, lambda after: service.page_warehouses(status, sort, after, 2))
+
+        everything, archived = await listed(None), await listed(WarehouseStatus.ARCHIVED)
 
         keys = [compare_key(warehouse.code) for warehouse in everything]
         assert keys == sorted(set(keys), reverse=sort is CodeSort.CODE_DESCENDING)
@@ -378,7 +381,9 @@ class TestLocations:
         await made_location(service, await made_warehouse(service), code="elsewhere")
 
         async def listed(kind: LocationKind | None = None, parent_id: UUID | None = None) -> list[str]:
-            found = await walked(lambda after: service.page_locations(warehouse.id, kind, parent_id, sort, after, 2))
+            found = await walked(
+                Location, lambda after: service.page_locations(warehouse.id, kind, parent_id, sort, after, 2)
+            )
             return [location.code for location in found]
 
         def in_order(codes: str) -> list[str]:

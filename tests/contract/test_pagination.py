@@ -97,8 +97,8 @@ class TestProducts:
         self, ledger: Ledger, category: str, sort: ProductSort, limit: int
     ) -> None:
         criteria = ProductFilter(category=category)
-        whole = await ledger.catalogue.page(criteria, sort, None, 1000)
-        pages = await walked(lambda after: ledger.catalogue.page(criteria, sort, after, limit), by_product(sort))
+        whole = await ledger.product_page(criteria, sort, None, 1000)
+        pages = await walked(lambda after: ledger.product_page(criteria, sort, after, limit), by_product(sort))
         assert pages == whole
         assert sorted(product.name for product in whole) == sorted(self.NAMES)
 
@@ -106,15 +106,15 @@ class TestProducts:
     async def test_come_in_the_opposite_order_the_other_way(self, ledger: Ledger, category: str, column: str) -> None:
         criteria = ProductFilter(category=category)
         forth, back = [
-            await ledger.catalogue.page(criteria, ProductSort(sort), None, 1000) for sort in (column, f"-{column}")
+            await ledger.product_page(criteria, ProductSort(sort), None, 1000) for sort in (column, f"-{column}")
         ]
         assert forth == back[::-1]
 
     async def test_come_by_sku_and_by_time_the_same_on_every_database(self, ledger: Ledger, category: str) -> None:
         criteria = ProductFilter(category=category)
-        by_sku = await ledger.catalogue.page(criteria, ProductSort.SKU, None, 1000)
+        by_sku = await ledger.product_page(criteria, ProductSort.SKU, None, 1000)
         assert by_sku == sorted(by_sku, key=lambda product: sku_key(product.sku).encode())
-        by_time = await ledger.catalogue.page(criteria, ProductSort.CREATED_AT, None, 1000)
+        by_time = await ledger.product_page(criteria, ProductSort.CREATED_AT, None, 1000)
         assert by_time == sorted(by_sku, key=lambda product: (product.created_at, product.id))
 
     @pytest.mark.parametrize("sort", ProductSort)
@@ -133,8 +133,8 @@ class TestProducts:
             "q": (ProductFilter("b", None, category), lambda each: "b" in each.name.lower()),
         }
         criteria, matches = cases[name]
-        every = await ledger.catalogue.page(ProductFilter(category=category), sort, None, 1000)
-        found = await walked(lambda after: ledger.catalogue.page(criteria, sort, after, 2), by_product(sort))
+        every = await ledger.product_page(ProductFilter(category=category), sort, None, 1000)
+        found = await walked(lambda after: ledger.product_page(criteria, sort, after, 2), by_product(sort))
         assert found == [product for product in every if matches(product)]
         assert 2 < len(found) < len(every)
 
@@ -143,10 +143,10 @@ class TestProducts:
         self, ledger: Ledger, category: str, sort: ProductSort
     ) -> None:
         criteria = ProductFilter(category=category)
-        before = await ledger.catalogue.page(criteria, sort, None, 1000)
+        before = await ledger.product_page(criteria, sort, None, 1000)
 
         async def between() -> None:
-            if len(await ledger.catalogue.page(criteria, sort, None, 1000)) < 60:
+            if len(await ledger.product_page(criteria, sort, None, 1000)) < 60:
                 await asyncio.gather(
                     *[
                         self.add(ledger, name, at, category=category)
@@ -154,7 +154,7 @@ class TestProducts:
                     ]
                 )
 
-        seen = await walked(lambda after: ledger.catalogue.page(criteria, sort, after, 5), by_product(sort), between)
+        seen = await walked(lambda after: ledger.product_page(criteria, sort, after, 5), by_product(sort), between)
         assert len({product.id for product in seen}) == len(seen)
         assert [product for product in seen if product in before] == before
 
@@ -189,7 +189,7 @@ class Stock:
         found = [
             balance
             for product_id in ids
-            for balance in await self.ledger.queries.balances(BalanceFilter(product_id=product_id), None, 1000)
+            for balance in await self.ledger.balance_page(BalanceFilter(product_id=product_id), None, 1000)
         ]
         return sorted(found, key=by_balance)
 
@@ -218,7 +218,7 @@ class TestBalances:
             "lot": BalanceFilter(warehouse_id=warehouse.id, lot="a"),
             "all of them": BalanceFilter(product.id, product.sku, warehouse.id, location.id, "á"),
         }[name]
-        found = await walked(lambda after: stock.ledger.queries.balances(criteria, after, limit), by_balance)
+        found = await walked(lambda after: stock.ledger.balance_page(criteria, after, limit), by_balance)
         assert found == [balance for balance in await stock.balances() if self.matches(balance, criteria)]
         assert found
 
@@ -228,7 +228,7 @@ class TestBalances:
         return same and (criteria.sku is None or criteria.sku.lower() == balance.sku.lower())
 
     async def test_of_all_products_hold_these_in_their_order(self, stock: Stock) -> None:
-        found = await walked(lambda after: stock.ledger.queries.balances(BalanceFilter(), after, 500), by_balance)
+        found = await walked(lambda after: stock.ledger.balance_page(BalanceFilter(), after, 500), by_balance)
         keys = [by_balance(balance) for balance in found]
         assert keys == sorted(keys)
         assert len(set(keys)) == len(keys)
@@ -238,7 +238,7 @@ class TestBalances:
     async def test_that_come_meanwhile_move_none_of_the_others(self, ledger: Ledger) -> None:
         stock = await Stock.on(ledger)
         criteria, before = BalanceFilter(warehouse_id=stock.warehouses[0].id), set()
-        before = {by_balance(balance) for balance in await ledger.queries.balances(criteria, None, 1000)}
+        before = {by_balance(balance) for balance in await ledger.balance_page(criteria, None, 1000)}
         numbers = iter(range(1000))
 
         async def between() -> None:
@@ -246,7 +246,7 @@ class TestBalances:
             await asyncio.gather(*[ledger.receive(line(stock.products[1], 1, stock.locations[0], lot)) for lot in lots])
 
         async def page(after: Sequence[Any] | None) -> list[Balance]:
-            return await ledger.queries.balances(criteria, after, 4)
+            return await ledger.balance_page(criteria, after, 4)
 
         seen = [by_balance(balance) for balance in await walked(page, by_balance, between)]
         assert len(set(seen)) == len(seen)
@@ -263,7 +263,7 @@ class TestBalances:
         async def found(**criteria: Any) -> set[UUID]:
             mine = {enough.id, low.id, spread.id, unwatched.id}
             balances = await walked(
-                lambda after: ledger.queries.balances(BalanceFilter(low=True, **criteria), after, 2), by_balance
+                lambda after: ledger.balance_page(BalanceFilter(low=True, **criteria), after, 2), by_balance
             )
             return {balance.product_id for balance in balances} & mine
 
@@ -295,7 +295,7 @@ class TestMovements:
                 **same, reference=some.reference, occurred_from=some.occurred_at, occurred_to=some.occurred_at + HOUR
             ),
         }.get(name) or MovementFilter(**{name: same[name]})
-        found = await walked(lambda after: stock.ledger.queries.movements(criteria, sort, after, 2), by_movement(sort))
+        found = await walked(lambda after: stock.ledger.movement_page(criteria, sort, after, 2), by_movement(sort))
         position = by_movement(sort)
         wanted = sorted((each for each in every if self.matches(each, criteria)), key=position)
         assert found == (wanted[::-1] if sort.startswith("-") else wanted)
@@ -315,7 +315,7 @@ class TestMovements:
         for number in range(10):
             await ledger.receive(line(product, 1, location), occurred_at=EARLY + timedelta(hours=number % 3))
         criteria = MovementFilter(product_id=product.id)
-        before = await ledger.queries.movements(criteria, sort, None, 1000)
+        before = await ledger.movement_page(criteria, sort, None, 1000)
 
         async def between() -> None:
             if len(await ledger.movements(product_id=product.id)) < 40:
@@ -323,7 +323,7 @@ class TestMovements:
                 await asyncio.gather(*[ledger.receive(line(product, 1, location), occurred_at=at) for at in times])
 
         async def page(after: Sequence[Any] | None) -> list[Movement]:
-            return await ledger.queries.movements(criteria, sort, after, 3)
+            return await ledger.movement_page(criteria, sort, after, 3)
 
         seen = await walked(page, by_movement(sort), between)
         assert len({movement.id for movement in seen}) == len(seen)

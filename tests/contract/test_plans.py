@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.conftest import FreshDatabase
 from tests.contract.ledger import Ledger
 from tests.servers import Backend
+from warehouse.cache.tags import segment_of
 from warehouse.catalogue.model import Product, ProductFilter, ProductSort, ProductStatus, Tracking, search_text, sku_key
 from warehouse.clock import utc_now
 from warehouse.ids import new_id
@@ -236,6 +237,7 @@ class _Filler:
             "attributes": {},
             "status": ProductStatus.ARCHIVED if number % 20 == 1 else ProductStatus.ACTIVE,
             "search_text": searchable(self.dialect, search_text(sku, name, (barcode,))),
+            "segment": segment_of(self.product_ids[number]),
             **self._stamps(number),
         }
 
@@ -316,13 +318,19 @@ class TestProducts:
         self, laden: Laden, sort: ProductSort, criteria: ProductFilter, bound: int
     ) -> None:
         async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Product]:
-            return await laden.ledger.catalogue.page(criteria, sort, after, limit)
+            return await laden.ledger.product_page(criteria, sort, after, limit)
 
         def position(product: Product) -> tuple[Any, UUID]:
             column = sort.lstrip("-")
             return (sku_key(product.sku) if column == "sku" else getattr(product, column), product.id)
 
         await laden.assert_cheap(page, position, bound)
+
+    async def test_a_segment_reads_little_more_than_itself(self, laden: Laden) -> None:
+        async def segment(_: Sequence[Any] | None, __: int) -> Sequence[str]:
+            return (await laden.ledger.catalogue.snapshot_segments([7]))[7]
+
+        await laden.assert_cheap(segment, lambda _: (), 2 * FEW)
 
 
 class TestBalances:
@@ -351,7 +359,7 @@ class TestBalances:
 
     async def check(self, laden: Laden, criteria: BalanceFilter, bound: int) -> None:
         async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Balance]:
-            return await laden.ledger.queries.balances(criteria, after, limit)
+            return await laden.ledger.balance_page(criteria, after, limit)
 
         def position(balance: Balance) -> Sequence[Any]:
             return balance.product_id, balance.location_id, balance.lot or NO_LOT
@@ -376,7 +384,7 @@ class TestMovements:
     )
     async def test_a_page_does_not_read_them_all(self, laden: Laden, sort: MovementSort, name: str, bound: int) -> None:
         mine = MovementFilter(product_id=laden.product_ids[6000])
-        [some] = await laden.ledger.queries.movements(mine, MovementSort.RECORDED_AT, None, 1)
+        [some] = await laden.ledger.movement_page(mine, MovementSort.RECORDED_AT, None, 1)
         criteria = {
             "all": MovementFilter(),
             "product_id": mine,
@@ -390,7 +398,7 @@ class TestMovements:
         by_event = sort.lstrip("-") == MovementSort.OCCURRED_AT
 
         async def page(after: Sequence[Any] | None, limit: int) -> Sequence[Movement]:
-            return await laden.ledger.queries.movements(criteria, sort, after, limit)
+            return await laden.ledger.movement_page(criteria, sort, after, limit)
 
         def position(movement: Movement) -> Sequence[Any]:
             return (movement.occurred_at, movement.id) if by_event else (movement.id,)
@@ -420,7 +428,7 @@ class TestReservations:
 
     async def test_a_shortage_reads_no_more_than_is_due(self, laden: Laden) -> None:
         due = BalanceFilter(product_id=laden.product_ids[41])
-        [balance] = await laden.ledger.queries.balances(due, None, 1)
+        [balance] = await laden.ledger.balance_page(due, None, 1)
 
         async def page(_: Sequence[Any] | None, __: int) -> Sequence[UUID]:
             async with laden.ledger.uow(read_only=True) as uow:

@@ -1,8 +1,9 @@
 """The catalogue on every database."""
 
 import asyncio
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,9 @@ from uuid import UUID
 import pytest
 
 from tests.contract.ledger import CALLER, Ledger, code, command, line
+from tests.contract.rows import records
 from warehouse import lengths
+from warehouse.cache.tags import SEGMENTS, segment_of
 from warehouse.catalogue.model import (
     NegativeStock,
     Product,
@@ -351,25 +354,52 @@ class TestUpserting:
 
 
 class TestSnapshot:
-    async def test_holds_every_product_once_in_the_order_of_ids(self, ledger: Ledger) -> None:
-        made = {(await ledger.product()).id for _ in range(3)}
-        batches: list[Sequence[Product]] = [each async for each in ledger.catalogue.snapshot()]
-        ids = [product.id for each in batches for product in each]
-        assert ids == sorted(set(ids))
-        assert made <= set(ids)
-        assert max(len(each) for each in batches) <= 1000
-        listed: list[UUID] = []
-        while found := await ledger.catalogue.page(
-            ProductFilter(), ProductSort.CREATED_AT, await self.position(ledger, listed), 1000
-        ):
-            listed += [product.id for product in found]
-        assert sorted(listed) == ids
+    async def test_holds_every_product_once_in_its_segment_in_the_order_of_ids(self, ledger: Ledger) -> None:
+        for _ in range(3):
+            await ledger.product()
+        segments = await self.segments(ledger, range(SEGMENTS))
+        assert list(segments) == list(range(SEGMENTS))
+        for segment, found in segments.items():
+            ids = [product.id for product in found]
+            assert ids == sorted(set(ids))
+            assert {segment_of(product_id) for product_id in ids} <= {segment}
+        listed: list[Product] = []
+        while found := await ledger.product_page(ProductFilter(), ProductSort.CREATED_AT, position(listed), 1000):
+            listed += found
+        every = [product for found in segments.values() for product in found]
+        assert sorted(every, key=by_id) == sorted(listed, key=by_id)
 
-    async def position(self, ledger: Ledger, listed: list[UUID]) -> Sequence[Any] | None:
-        if not listed:
-            return None
-        last = await ledger.catalogue.get(listed[-1])
-        return (last.created_at, last.id)
+    @pytest.mark.parametrize("count", [0, 1, 7, 169, 170, 255])
+    async def test_gives_the_segments_asked_for_and_no_others(self, ledger: Ledger, count: int) -> None:
+        asked = random.sample(range(SEGMENTS), count)
+        every = await self.segments(ledger, range(SEGMENTS))
+        found = await self.segments(ledger, asked)
+        assert list(found) == asked
+        assert found == {segment: every[segment] for segment in asked}
+
+    async def test_a_product_is_in_the_segment_of_its_id_however_it_was_written(self, ledger: Ledger) -> None:
+        made, changed, sku = await ledger.product(), await ledger.product(), code()
+        await ledger.change(changed, name="Spelt bread")
+        await ledger.catalogue.upsert(batch(), [change(sku, name="One"), change(made.sku, name="Two")])
+        for product in (
+            await ledger.catalogue.get(made.id),
+            await ledger.catalogue.get(changed.id),
+            await ledger.catalogue.by_sku(sku),
+        ):
+            segment = segment_of(product.id)
+            assert product in (await self.segments(ledger, [segment]))[segment]
+
+    async def segments(self, ledger: Ledger, asked: Collection[int]) -> dict[int, list[Product]]:
+        found = await ledger.catalogue.snapshot_segments(asked)
+        return {segment: records(Product, rows) for segment, rows in found.items()}
+
+
+def position(listed: Sequence[Product]) -> Sequence[Any] | None:
+    return (listed[-1].created_at, listed[-1].id) if listed else None
+
+
+def by_id(product: Product) -> UUID:
+    return product.id
 
 
 def assert_duplicate_sku(refusal: Conflict) -> None:

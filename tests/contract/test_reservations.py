@@ -249,7 +249,7 @@ class TestExpiring:
         product, location = await ledger.stocked(5, reorder_point=4)
         reservation = await ledger.reserve(line(product, 2, location), reference=(order := code("SO")))
         low = BalanceFilter(product_id=product.id, low=True)
-        assert len(await ledger.queries.balances(low, None, 10)) == 1
+        assert len(await ledger.balance_page(low, None, 10)) == 1
         await ledger.lapse(reservation)
 
         assert (await ledger.reservations.get(reservation.id)).status is ReservationStatus.EXPIRED
@@ -261,7 +261,7 @@ class TestExpiring:
         summary = await ledger.queries.summary(product.id)
         assert (summary.on_hand, summary.reserved, summary.available) == (5, 0, 5)
         assert [(total.reserved, total.available) for total in summary.warehouses] == [(0, 5)]
-        assert await ledger.queries.balances(low, None, 10) == []
+        assert await ledger.balance_page(low, None, 10) == []
 
     async def test_neither_confirmed_nor_released_nor_extended_before_it_is_swept(self, ledger: Ledger) -> None:
         product, location = await ledger.stocked(5)

@@ -29,7 +29,7 @@ async def mark(ledger: Ledger) -> str:
 
 
 async def found(ledger: Ledger, q: str) -> list[Product]:
-    return await ledger.catalogue.page(ProductFilter(q=q), ProductSort.SKU, None, 1000)
+    return await ledger.product_page(ProductFilter(q=q), ProductSort.SKU, None, 1000)
 
 
 async def names(ledger: Ledger, mark: str, q: str) -> set[str]:
@@ -111,11 +111,11 @@ async def test_only_the_first_words_of_a_long_query_count(ledger: Ledger) -> Non
 
 
 async def test_a_search_can_be_filtered_sorted_and_paged(ledger: Ledger, mark: str) -> None:
-    every = await ledger.catalogue.page(ProductFilter(q=mark), ProductSort.CREATED_AT_DESCENDING, None, 100)
+    every = await ledger.product_page(ProductFilter(q=mark), ProductSort.CREATED_AT_DESCENDING, None, 100)
     assert len(every) == 8
     paged: list[Product] = []
     while len(paged) < 8:
         after = (paged[-1].created_at, paged[-1].id) if paged else None
-        paged += await ledger.catalogue.page(ProductFilter(q=mark), ProductSort.CREATED_AT_DESCENDING, after, 3)
+        paged += await ledger.product_page(ProductFilter(q=mark), ProductSort.CREATED_AT_DESCENDING, after, 3)
     assert paged == every
-    assert not await ledger.catalogue.page(ProductFilter(q=mark, category="none"), ProductSort.SKU, None, 100)
+    assert not await ledger.product_page(ProductFilter(q=mark, category="none"), ProductSort.SKU, None, 100)

@@ -63,7 +63,7 @@ class Shelf:
 
     async def found(self, q: str, status: ProductStatus | None = None) -> set[str]:
         criteria = ProductFilter(q=q, category=self.tag, status=status)
-        found = await self.ledger.catalogue.page(criteria, ProductSort.SKU, None, 1000)
+        found = await self.ledger.product_page(criteria, ProductSort.SKU, None, 1000)
         assert len({product.id for product in found}) == len(found)
         return {self.names[product.id] for product in found}
 
@@ -171,7 +171,7 @@ class TestWords:
         product = await ledger.product(name=" ".join(words[: MAX_SEARCH_WORDS // 2]))
         for number, expected in ((MAX_SEARCH_WORDS // 2, [product]), (MAX_SEARCH_WORDS // 2 + 1, [])):
             criteria = ProductFilter(q=" ".join(words[:number]))
-            assert await ledger.catalogue.page(criteria, ProductSort.SKU, None, 10) == expected
+            assert await ledger.product_page(criteria, ProductSort.SKU, None, 10) == expected
 
     async def test_that_are_none_find_nothing(self, shelf: Shelf) -> None:
         for q in ("🍞", "%", "_", "*", '"', "''", "()", "+-", "\\", "&|!", "...", COMBINING_GRAVE):
@@ -190,7 +190,7 @@ class TestWords:
         for character in characters:
             for q in (f"{character}k", f"{character}k{character}v"):
                 criteria = ProductFilter(q=q, category=category)
-                found = await ledger.catalogue.page(criteria, ProductSort.SKU, None, 1000)
+                found = await ledger.product_page(criteria, ProductSort.SKU, None, 1000)
                 begin = [draft.sku for draft in drafts if sku_key(draft.name).startswith(sku_key(q))]
                 assert sorted(product.sku for product in found) == sorted(begin), (character, q)
 
@@ -300,13 +300,13 @@ class TestChanges:
         product = await ledger.product()
         changed = await ledger.change(product, barcodes=(barcode,), sku=f"{start}-{product.sku}")
         for q in (barcode, f"{start}-"):
-            assert await ledger.catalogue.page(ProductFilter(q=q), ProductSort.SKU, None, 10) == [changed]
+            assert await ledger.product_page(ProductFilter(q=q), ProductSort.SKU, None, 10) == [changed]
 
     async def test_that_are_not_committed_are_not_found(self, ledger: Ledger) -> None:
         word, product = letters(), await ledger.product()
         async with ledger.uow() as uow:
             await uow.products.replace(product, ProductDraft(product.sku, word), utc_now())
-        assert await ledger.catalogue.page(ProductFilter(q=word), ProductSort.SKU, None, 10) == []
+        assert await ledger.product_page(ProductFilter(q=word), ProductSort.SKU, None, 10) == []
 
     async def test_of_what_is_archived_keep_it_findable(self, shelf: Shelf) -> None:
         assert await shelf.found("bread", ProductStatus.ACTIVE) == {"rye", "north"}

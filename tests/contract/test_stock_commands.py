@@ -859,11 +859,11 @@ class Scene:
         return cls(ledger, product, full, archived, here, there, closed, receipt, shipment, undone)
 
     async def state(self) -> object:
-        found = await self.ledger.queries.balances(BalanceFilter(product_id=self.product.id), None, 10)
+        found = await self.ledger.balance_page(BalanceFilter(product_id=self.product.id), None, 10)
         return found, await self.ledger.movements(product_id=self.product.id)
 
     async def balance(self) -> Balance:
-        [found] = await self.ledger.queries.balances(BalanceFilter(product_id=self.product.id), None, 10)
+        [found] = await self.ledger.balance_page(BalanceFilter(product_id=self.product.id), None, 10)
         return found
 
 

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import update
 
+from tests.contract.rows import records
 from tests.properties.model import (
     LOCATIONS,
     LOTS,
@@ -372,7 +373,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def compare(self) -> None:
-        seen = self.seen(self.bench.run(self.queries.balances(BalanceFilter(), None, 1000)))
+        seen = self.seen(records(Balance, self.bench.run(self.queries.balances(BalanceFilter(), None, 1000))))
         keys = {*self.model.on_hand, *self.model.reserved, *seen}
         wanted = {key: (self.model.on_hand[key], self.model.reserved[key]) for key in keys}
         assert {key: seen.get(key, (0, 0)) for key in keys} == wanted

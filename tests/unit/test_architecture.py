@@ -73,5 +73,6 @@ def test_the_environment_is_read_by_the_settings_alone() -> None:
         for path in PACKAGE.rglob("*.py")
         if any(text in path.read_text() for text in ("os.environ", "getenv"))
     }
-    # serving.py tells the server's processes where the private Valkey is.
-    assert readers == {"settings.py", "serving.py"}
+    # serving.py tells the server's processes where the private Valkey and the folder of metrics are, and the library of
+    # metrics.py takes that from nowhere else.
+    assert readers == {"settings.py", "serving.py", "metrics.py"}

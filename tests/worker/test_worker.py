@@ -95,8 +95,14 @@ class TestAProcess:
         self, ledger: Ledger, own_url: str, pinned_valkey: PinnedValkey, tmp_path: Path
     ) -> None:
         with running(tmp_path, "worker", DATABASE_URL=own_url, REDIS_URL=pinned_valkey.url) as worker:
-            with pinned_valkey.up():
+            with pinned_valkey.up() as client:
+
+                async def is_idle() -> bool:
+                    return not client.exists("arq:queue")
+
                 await sweeps(ledger)
+                # A job that cannot tell Redis of its end is waited for as long as any other.
+                await eventually(is_idle)
             assert worker.end(signal.SIGTERM) == 0
             assert "Traceback" not in worker.err
 

@@ -1,13 +1,14 @@
 """Keys as they were read a moment ago, so that not every request has to ask the database who is asking."""
 
 import asyncio
+import hmac
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from warehouse.auth.model import ApiKey
+from warehouse.auth.model import ApiKey, Caller, Secret
 
 LIFE = 1.0
 """Seconds after the sending of its query for which an answer counts: so long a revoked key may still be taken."""
@@ -16,11 +17,24 @@ CAPACITY = 10_000
 
 @dataclass(slots=True)
 class KnownKey:
-    """`used_at` is the last use that is noted in the database, or is about to be."""
+    """`used_at` is the last use that is noted in the database, or is about to be; `text` is the secret once it has been
+    found to match."""
 
     key: ApiKey
     digest: bytes
     used_at: datetime | None
+    text: str = ""
+    caller: Caller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.caller = self.key.caller()
+
+    def matches(self, secret: Secret) -> bool:
+        """Compares in constant time."""
+        if not secret.matches(self.digest):
+            return False
+        self.text = secret.text
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,16 @@ class KeyCache:
 
     def __len__(self) -> int:
         return len(self._flights)
+
+    def recent(self, text: str) -> KnownKey | None:
+        """The key of a secret that was found to match within the last `LIFE` seconds."""
+        flight = self._flights.get(Secret(text).prefix)
+        if flight is None or not flight.answer.done() or self._monotonic() - flight.sent >= LIFE:
+            return None
+        known = flight.answer.result()
+        if known is None or not known.text:
+            return None
+        return known if hmac.compare_digest(known.text.encode(), text.encode()) else None
 
     async def get(self, prefix: str) -> KnownKey | None:
         """Raises what the load raises."""

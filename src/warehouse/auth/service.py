@@ -59,15 +59,17 @@ class ApiKeyService:
         A revoked or rotated-away key is refused at the latest `LIFE` seconds after, in every process. Raises
         `Unavailable` where the database does not answer.
         """
-        secret = Secret.parse(secret_text)
-        if secret is None:
-            return None
-        known = await self._cache.get(secret.prefix)
+        known = self._cache.recent(secret_text) or await self._known(secret_text)
         now = self._now()
-        if known is None or not secret.matches(known.digest) or not known.key.usable(now):
+        if known is None or not known.key.usable(now):
             return None
         self._note_use(known, now)
-        return known.key.caller()
+        return known.caller
+
+    async def _known(self, secret_text: str) -> KnownKey | None:
+        secret = Secret.parse(secret_text)
+        known = await self._cache.get(secret.prefix) if secret else None
+        return known if known is not None and secret is not None and known.matches(secret) else None
 
     async def page(self, after: Sequence[Any] | None, limit: int) -> list[ApiKey]:
         """`after` holds the id of the last key seen."""

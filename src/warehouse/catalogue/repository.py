@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -42,13 +42,14 @@ class ProductRepository(Protocol):
         """Write drafts over locked products; versions go up by one."""
         ...
 
-    async def page(
+    async def page_json(
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Product]:
-        """At most `limit` products behind the position `after`, in the total order (sku key) or (sort column, id);
-        `after` holds these values of the last product seen."""
+    ) -> Sequence[str]:
+        """At most `limit` products behind the position `after`, each as the text of its JSON, in the total order (sku
+        key) or (sort column, id); `after` holds these values of the last product seen."""
         ...
 
-    def everything(self) -> AsyncIterator[Sequence[Product]]:
-        """All products as of one moment, by id, in batches."""
+    async def segments_json(self, segments: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """The products of each of these segments (see `warehouse.cache.tags`), as the texts of their JSON, by id; all
+        as of one moment."""
         ...

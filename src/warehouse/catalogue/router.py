@@ -11,8 +11,9 @@ from pydantic import StringConstraints, ValidationError
 from starlette.responses import Response
 
 from warehouse import lengths
+from warehouse.cache import tags
+from warehouse.cache.decorator import Kind, cached
 from warehouse.catalogue.model import (
-    Product,
     ProductDraft,
     ProductFilter,
     ProductSort,
@@ -33,12 +34,13 @@ from warehouse.catalogue.schemas import (
     fields_given,
 )
 from warehouse.catalogue.service import CatalogueService
+from warehouse.catalogue.snapshot import NDJSON
 from warehouse.catalogue.upserting import ProductChange, UpsertResult
 from warehouse.errors import FieldError
 from warehouse.http.conditional import IfMatch, changed_response, created_headers, read_response
 from warehouse.http.idempotency import OptionalKey, command_for, json_answer, to_response
-from warehouse.http.json import encode
-from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, page_response
+from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
+from warehouse.http.snapshots import Snapshots
 from warehouse.http.validation import field_errors
 from warehouse.upserts import UpsertStatus
 
@@ -49,6 +51,9 @@ SORT_KINDS: dict[str, tuple[type, ...]] = {
     "name": (str, UUID),
     "created_at": (datetime, UUID),
     "updated_at": (datetime, UUID),
+}
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {NDJSON.media_type: {"schema": {"type": "string", "description": "A `ProductRead` a line."}}}}
 }
 
 
@@ -67,6 +72,7 @@ CategoryFilter = Annotated[str, StringConstraints(max_length=lengths.CATEGORY)]
 
 
 @router.get("/products", response_model=ProductPage)
+@cached(Kind.PRODUCTS, tags=lambda asked: (tags.PRODUCTS,))
 async def list_products(
     request: Request,
     catalogue: Catalogue,
@@ -83,7 +89,7 @@ async def list_products(
     column = sort.lstrip("-")
     scope = PageScope("products", SORT_KINDS[column], sort, criteria)
     found = await catalogue.page(criteria, sort, decode_cursor(cursor, scope), limit + 1)
-    return page_response(request, found, limit, lambda product: _position(product, column), scope)
+    return json_page_response(request, found, limit, lambda product: _position(product, column), scope)
 
 
 @router.post("/products", response_model=ProductRead, status_code=201)
@@ -108,15 +114,20 @@ async def upsert_products(request: Request, catalogue: Catalogue, key: OptionalK
     return to_response(await catalogue.upsert(command, list(changes.values())))
 
 
-@router.get("/products/snapshot", response_model=ProductSnapshot)
-async def get_product_snapshot(catalogue: Catalogue) -> Response:
-    """The whole catalogue as of one moment, in the order of the ids."""
-    parts = [encode(batch)[1:-1] async for batch in catalogue.snapshot()]
-    return Response(b'{"data":[' + b",".join(parts) + b"]}", media_type="application/json")
+@router.get("/products/snapshot", response_model=ProductSnapshot, responses=LINES)
+async def get_product_snapshot(request: Request) -> Response:
+    """The whole catalogue, as JSON or, where `Accept` prefers `application/x-ndjson`, with a product on each line. No
+    product is older than the last change to it that was acknowledged before; they come in an order of their own.
+
+    With its ETag in `If-None-Match` an unchanged catalogue is not sent again; an interrupted download goes on by
+    `Range` with the ETag in `If-Range`."""
+    snapshots: Snapshots = request.app.state.snapshots
+    return await snapshots.answer(request)
 
 
 # SKUs may hold slashes; to the routing a slash is one however it was escaped.
 @router.get("/products/by-sku/{sku:path}", response_model=ProductRead)
+@cached(Kind.PRODUCT, tags=lambda asked: (tags.sku(sku_key(asked.path["sku"])),))
 async def get_product_by_sku(
     request: Request, catalogue: Catalogue, sku: Annotated[str, StringConstraints(max_length=lengths.SKU)]
 ) -> Response:
@@ -125,6 +136,7 @@ async def get_product_by_sku(
 
 
 @router.get("/products/{product_id}", response_model=ProductRead)
+@cached(Kind.PRODUCT, tags=lambda asked: (tags.product(asked.id("product_id")),))
 async def get_product(request: Request, catalogue: Catalogue, product_id: UUID) -> Response:
     return read_response(request, await catalogue.get(product_id))
 
@@ -142,8 +154,11 @@ async def delete_product(catalogue: Catalogue, product_id: UUID, if_match: IfMat
     return Response(status_code=204)
 
 
-def _position(product: Product, column: str) -> Sequence[Any]:
-    return (sku_key(product.sku),) if column == "sku" else (getattr(product, column), product.id)
+def _position(product: dict[str, Any], column: str) -> Sequence[Any]:
+    if column == "sku":
+        return (sku_key(product["sku"]),)
+    value = product["name"] if column == "name" else datetime.fromisoformat(product[column])
+    return value, UUID(product["id"])
 
 
 def _read_rows(rows: Sequence[Any]) -> tuple[dict[int, ProductChange], dict[int, list[FieldError]]]:

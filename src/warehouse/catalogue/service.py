@@ -1,6 +1,6 @@
 """The use cases of the catalogue."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -34,15 +34,15 @@ class CatalogueService:
 
     async def page(
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Product]:
+    ) -> Sequence[str]:
+        """The products as texts of JSON."""
         async with self._uow(read_only=True) as uow:
-            return await uow.products.page(criteria, sort, after, limit)
+            return await uow.products.page_json(criteria, sort, after, limit)
 
-    async def snapshot(self) -> AsyncIterator[Sequence[Product]]:
-        """Every product as of one moment, by id, in batches."""
+    async def snapshot_segments(self, segments: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """The products of each of these segments of the catalogue, as texts of JSON, by id."""
         async with self._uow(read_only=True) as uow:
-            async for batch in uow.products.everything():
-                yield batch
+            return await uow.products.segments_json(segments)
 
     async def create(self, command: Command, draft: ProductDraft) -> Outcome[Product]:
         """Raises `Conflict(DUPLICATE_SKU)`."""

@@ -1,7 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, insert, se
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from warehouse.cache import tags
 from warehouse.catalogue.model import (
     NegativeStock,
     Product,
@@ -22,7 +24,9 @@ from warehouse.catalogue.model import (
     sku_key,
 )
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
-from warehouse.storage.dialects import behind, common, for_update, full_text, searchable
+from warehouse.storage.dialects import common, for_update, full_text, searchable
+from warehouse.storage.json_rows import json_object
+from warehouse.storage.paging import page_parameters, paged
 from warehouse.storage.tables import products
 
 CHUNK = 1000
@@ -30,8 +34,14 @@ CHUNK = 1000
 USUAL = (ProductStatus.ACTIVE, Tracking.NONE)
 """What most products are."""
 LAST_CHARACTER = "\U0010ffff"
+FILTERS = ("status", "category", "tracking")
+MANY_SEGMENTS = 170
+"""From so many on, reading the whole catalogue is faster than finding them by their index."""
+SEGMENT_DIGITS = slice(41, 43)
+"""Where in a product's JSON, which begins with its id, the last byte of that is."""
 
 COLUMNS = [products.c[name] for name in Product.__dataclass_fields__]
+JSON = json_object({column.name: column for column in COLUMNS})
 ORDERS: Mapping[str, Sequence[ColumnElement[Any]]] = {
     # Unique by itself; with the id behind it, MariaDB would sort and not walk the index.
     "sku": (products.c.sku_key,),
@@ -42,8 +52,9 @@ ORDERS: Mapping[str, Sequence[ColumnElement[Any]]] = {
 
 
 class SqlProductRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
         self._connection = connection
+        self._touch = touch
         self._dialect = connection.dialect.name
 
     async def get(self, product_id: UUID) -> Product | None:
@@ -63,11 +74,13 @@ class SqlProductRepository:
         return list(found.values())
 
     async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
+        self._touch(tags.written_product(product_id, sku_key(draft.sku)))
         with _unique_sku(draft.sku):
             await self._connection.execute(insert(products), self._values(draft, product_id, 1, at, at))
         return _made(product_id, draft, 1, at, at)
 
     async def replace(self, product: Product, draft: ProductDraft, at: datetime) -> Product | None:
+        self._touch(tags.written_product(product.id, sku_key(product.sku), sku_key(draft.sku)))
         values = self._values(draft, product.id, product.version + 1, product.created_at, at)
         with _unique_sku(draft.sku):
             result = await self._connection.execute(
@@ -78,6 +91,7 @@ class SqlProductRepository:
         return _made(product.id, draft, product.version + 1, product.created_at, at)
 
     async def delete(self, product: Product) -> bool:
+        self._touch(tags.written_product(product.id, sku_key(product.sku)))
         statement = delete(products).where(products.c.id == product.id, products.c.version == product.version)
         try:
             result = await self._connection.execute(statement)
@@ -100,6 +114,8 @@ class SqlProductRepository:
         return locked
 
     async def add_all(self, drafts: Sequence[tuple[UUID, ProductDraft]], at: datetime) -> None:
+        for product_id, draft in drafts:
+            self._touch(tags.written_product(product_id, sku_key(draft.sku)))
         rows = [self._values(draft, product_id, 1, at, at) for product_id, draft in drafts]
         if not rows:
             return
@@ -109,6 +125,8 @@ class SqlProductRepository:
             raise TransactionConflict("Another caller is creating the same products; try again.") from error
 
     async def replace_all(self, changes: Sequence[tuple[Product, ProductDraft]], at: datetime) -> None:
+        for product, draft in changes:
+            self._touch(tags.written_product(product.id, sku_key(product.sku), sku_key(draft.sku)))
         statement = update(products).where(products.c.id == bindparam("row_id"))
         rows = [
             {"row_id": product.id, **self._values(draft, product.id, product.version + 1, product.created_at, at)}
@@ -119,24 +137,34 @@ class SqlProductRepository:
                 statement.values({name: bindparam(name) for name in rows[0] if name != "row_id"}), rows
             )
 
-    async def page(
+    async def page_json(
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Product]:
-        descending = sort.startswith("-")
-        order = ORDERS[sort.lstrip("-")]
-        statement = _filtered(select(*COLUMNS), criteria, self._dialect)
-        if after is not None:
-            statement = statement.where(behind(order, after, descending=descending))
-        directions = [column.desc() if descending else column.asc() for column in order]
-        rows = await self._connection.execute(statement.order_by(*directions).limit(limit))
-        return [_product(row) for row in rows]
+    ) -> Sequence[str]:
+        values = {name: value for name in FILTERS if (value := getattr(criteria, name)) is not None}
+        filters = tuple((name, value in USUAL) for name, value in values.items())
+        statement = _page(self._dialect, sort, filters, after is not None)
+        if criteria.q is not None:
+            hits = _hits(criteria.q, self._dialect)
+            statement = statement.join(hits, hits.c.id == products.c.id)
+        rows = await self._connection.execute(statement, values | page_parameters(after, limit))
+        return rows.scalars().all()
 
-    async def everything(self) -> AsyncIterator[Sequence[Product]]:
-        result = await self._connection.execute(select(*COLUMNS).order_by(products.c.id))
-        for rows in result.partitions(CHUNK):
-            yield [_product(row) for row in rows]
+    async def segments_json(self, segments: Collection[int]) -> Mapping[int, Sequence[str]]:
+        found: dict[int, list[str]] = {segment: [] for segment in segments}
+        statement = select(JSON)
+        if len(found) < MANY_SEGMENTS:
+            statement = statement.where(products.c.segment.in_(list(found)))
+        result = await self._connection.execute(statement)
+        for rows in result.scalars().partitions(CHUNK):
+            for row in rows:
+                if (segment := int(row[SEGMENT_DIGITS], 16)) in found:
+                    found[segment].append(row)
             # The rows are here already; other requests get their turn between two batches of them.
             await asyncio.sleep(0)
+        for products_of_one in found.values():
+            # By id, with which each begins. PostgreSQL would sort the whole texts, on the disk.
+            products_of_one.sort()
+        return found
 
     async def _one(self, condition: ColumnElement[bool]) -> Product | None:
         row = (await self._connection.execute(select(*COLUMNS).where(condition))).one_or_none()
@@ -160,6 +188,7 @@ class SqlProductRepository:
             "attributes": dict(draft.attributes),
             "status": draft.status,
             "search_text": searchable(self._dialect, search_text(draft.sku, draft.name, draft.barcodes)),
+            "segment": tags.segment_of(product_id),
             "version": version,
             "created_at": created_at,
             "updated_at": updated_at,
@@ -177,16 +206,16 @@ def _unique_sku(sku: str) -> Iterator[None]:
         ) from error
 
 
-def _filtered(statement: Select[Any], criteria: ProductFilter, dialect: str) -> Select[Any]:
-    for name in ("status", "category", "tracking"):
-        value = getattr(criteria, name)
-        if value is not None:
-            condition = products.c[name] == value
-            statement = statement.where(common(dialect, condition) if value in USUAL else condition)
-    if criteria.q is None:
-        return statement
-    hits = _hits(criteria.q, dialect)
-    return statement.join(hits, hits.c.id == products.c.id)
+@cache
+def _page(dialect: str, sort: ProductSort, filters: tuple[tuple[str, bool], ...], has_position: bool) -> Select[str]:
+    """`filters` are the columns that have to have a given value, and whether it is that of most products."""
+    descending = sort.startswith("-")
+    order = ORDERS[sort.lstrip("-")]
+    statement = select(JSON)
+    for name, is_usual in filters:
+        condition = products.c[name] == bindparam(name)
+        statement = statement.where(common(dialect, condition) if is_usual else condition)
+    return paged(statement, order, descending=descending, has_position=has_position)
 
 
 def _hits(q: str, dialect: str) -> Any:

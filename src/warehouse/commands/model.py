@@ -40,12 +40,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """A command that was carried out or refused before, with the answer that it got."""
+    """A command that was carried out or refused before, with the answer that it got. `tags` are what its effect
+    releases in the cache."""
 
     id: UUID
     request_hash: bytes
     answer: Answer
     recorded_at: datetime
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

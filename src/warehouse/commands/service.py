@@ -75,6 +75,9 @@ class CommandRunner:
     async def _replay(self, command: Command, key: str) -> Outcome[T]:
         async with self._uow(read_only=True) as uow:
             record = await uow.commands.find(command.caller_id, key)
+            if record is not None:
+                # The first run may have died between its commit and its release.
+                uow.release(record.tags)
         if record is None:
             raise TransactionConflict("The first request with this key was given up.")
         if record.request_hash != command.request_hash:

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from warehouse.storage.tables import commands, reversals
 
 
 class SqlCommandRepository:
-    """Keys are kept as their SHA-256, for they may be secrets of the caller's."""
+    """Keys are kept as their SHA-256, for they may be secrets of the caller's. `tags` are those of what the transaction
+    has written so far; they are kept too, as a replay releases them again."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, tags: Collection[str]) -> None:
         self._connection = connection
+        self._tags = tags
 
     async def find(self, caller_id: UUID, key: str) -> CommandRecord | None:
         statement = select(commands).where(
@@ -25,7 +28,8 @@ class SqlCommandRepository:
         row = (await self._connection.execute(statement)).one_or_none()
         if row is None:
             return None
-        return CommandRecord(row.id, row.request_hash, Answer(row.status, row.body, row.headers), row.recorded_at)
+        answer = Answer(row.status, row.body, row.headers)
+        return CommandRecord(row.id, row.request_hash, answer, row.recorded_at, frozenset(row.tags or ()))
 
     async def claim(self, command: Command, at: datetime) -> bool:
         values = {
@@ -47,7 +51,7 @@ class SqlCommandRepository:
         await self._connection.execute(
             update(commands)
             .where(commands.c.id == command.id)
-            .values(status=answer.status, headers=dict(answer.headers), body=answer.body)
+            .values(status=answer.status, headers=dict(answer.headers), body=answer.body, tags=sorted(self._tags))
         )
 
     async def mark_reversed(self, command_id: UUID, reversal_id: UUID, at: datetime) -> bool:

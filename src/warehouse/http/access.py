@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
+from starlette.types import Scope
 
 from warehouse.auth.model import Caller, Role
 from warehouse.errors import Forbidden, Unauthenticated
@@ -89,6 +90,13 @@ def authorize(request: Request) -> None:
         raise Forbidden("No role may do this.")
     if not caller_of(request).role.covers(needed):
         raise Forbidden(f"This needs a key with the role {needed} or above.")
+
+
+def is_admitted(scope: Scope, operation: str) -> bool:
+    """Whether the caller's role covers the operation."""
+    caller = scope.get("state", {}).get("caller")
+    needed = REQUIRED_ROLE.get(operation)
+    return isinstance(caller, Caller) and needed is not None and caller.role.covers(needed)
 
 
 def caller_of(request: Request) -> Caller:

@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from warehouse.auth.model import Caller
 from warehouse.errors import Unauthenticated, WarehouseError
 from warehouse.http.access import PUBLIC, PublicPaths
+from warehouse.http.headers import fields_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
 
@@ -30,14 +30,14 @@ class AuthenticationMiddleware:
         if scope["type"] == "lifespan" or self._public.covers(route_path(scope)):
             return await self._app(scope, receive, send)
         try:
-            caller = await self._caller(Headers(scope=scope))
+            caller = await self._caller(fields_of(scope).get(b"authorization", b"").decode("latin-1"))
         except WarehouseError as error:
             return await problem_for(error, scope)(scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         return await self._app(scope, receive, send)
 
-    async def _caller(self, headers: Headers) -> Caller:
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
+    async def _caller(self, authorization: str) -> Caller:
+        scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("Send your API key as Authorization: Bearer <key>.")
         caller = await self._verifier.verify(secret.strip(" "))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from warehouse.errors import Code, FieldError, MalformedRequest
 from warehouse.http.json import JsonResponse
 
-_ELEMENT = re.compile(r'[ \t]*(?:(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|$)')
+_ELEMENT = re.compile(r'[ \t]*(?:(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|\Z)')
 _ENCODING = re.compile(r"-(?:gzip|zstd)$")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _RANDOM_BITS = (1 << 48) - 1
@@ -79,7 +79,11 @@ IfMatch = Annotated[Precondition, Depends(_if_match)]
 
 def not_modified(request: Request, tag: str) -> bool:
     """Whether If-None-Match says that the client has this representation; garbage in it counts as absent."""
-    header = ", ".join(request.headers.getlist("if-none-match"))
+    return matches(", ".join(request.headers.getlist("if-none-match")), tag)
+
+
+def matches(header: str, tag: str) -> bool:
+    """As `not_modified`, of the header's text."""
     if header.strip() == "*":
         return True
     try:

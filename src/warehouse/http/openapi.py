@@ -136,7 +136,7 @@ class _Operation:
 _Rule = tuple[Callable[[_Operation], bool], tuple[int, ...]]
 
 _PROBLEMS: tuple[_Rule, ...] = (
-    (lambda operation: True, (500,)),
+    (lambda operation: True, (406, 500)),
     (lambda operation: not operation.is_public, (401, 403, 422, 503)),
     (lambda operation: operation.has_body, (400, 413, 415)),
     (lambda operation: operation.takes("query", "cursor"), (400,)),

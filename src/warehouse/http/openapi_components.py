@@ -26,6 +26,7 @@ PROBLEM_RESPONSES: Mapping[int, tuple[str, str]] = {
     401: ("Unauthenticated", "There is no valid API key in the request."),
     403: ("Forbidden", "The role of the API key does not allow it."),
     404: ("NotFound", "There is no such thing."),
+    406: ("NotAcceptable", "`Accept-Encoding` refuses `identity`, and accepts neither `zstd` nor `gzip`."),
     409: ("Conflict", "The state of the records refuses it; the code says how."),
     412: ("StaleVersion", "The record has changed; `current_version` has its version now."),
     413: ("TooLarge", "The body is too large."),

@@ -18,12 +18,14 @@ from warehouse.errors import (
     Forbidden,
     Invalid,
     MalformedRequest,
+    NotAcceptable,
     NotFound,
     PreconditionRequired,
     StaleVersion,
     TooLarge,
     Unauthenticated,
     Unavailable,
+    UnsupportedCoding,
     UnsupportedMediaType,
     WarehouseError,
 )
@@ -85,6 +87,7 @@ STATUS: Mapping[type[WarehouseError], int] = {
     Forbidden: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
+    NotAcceptable: 406,
     Conflict: 409,
     StaleVersion: 412,
     TooLarge: 413,
@@ -105,6 +108,7 @@ TITLES: Mapping[Code, str] = {
     Code.FORBIDDEN: "The role of this API key does not allow it",
     Code.NOT_FOUND: "There is no such thing",
     Code.METHOD_NOT_ALLOWED: "The resource does not answer this method",
+    Code.NOT_ACCEPTABLE: "The answer has no form that is accepted",
     Code.DUPLICATE_SKU: "Another product has this SKU",
     Code.DUPLICATE_CODE: "The code is taken",
     Code.IN_USE: "The record is in use",
@@ -207,6 +211,10 @@ def _headers(error: WarehouseError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}
+        case NotAcceptable():
+            return {"Vary": "Accept-Encoding"}
+        case UnsupportedCoding():
+            return {"Accept-Encoding": "gzip, zstd"}
         case Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case _:
@@ -223,6 +231,9 @@ def _encodable_error(error: FieldError) -> FieldError:
 
 
 def _from_http(error: HTTPException, request: Request) -> WarehouseError:
+    if isinstance(error.__cause__, WarehouseError):
+        # FastAPI's own words for whatever was raised within the reading of a body.
+        return error.__cause__
     match error.status_code:
         case 400:
             return MalformedRequest("The body cannot be parsed.")

@@ -1,16 +1,17 @@
-"""Names every request, so that a client's report, a problem document and the log lines find each other."""
+"""Names every request and counts it: a client's report, a problem document and the log lines find each other."""
 
 import logging
 import re
 import time
 from collections.abc import Mapping
+from secrets import token_hex
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from warehouse.http.headers import fields_of
 from warehouse.http.logging import REQUEST
 from warehouse.http.routes import templates
-from warehouse.ids import new_id
+from warehouse.metrics import observe_request
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16}
 
 
 class RequestIdMiddleware:
-    """Puts `request_id` and `trace_id` into the request's state and `X-Request-Id` on its answer, and logs one line.
+    """Puts `request_id` and `trace_id` into the request's state and `X-Request-Id` on its answer; logs and counts it.
 
     The client's own X-Request-Id is taken where it is 1 to 128 harmless characters; the trace id comes from a valid
     `traceparent` (W3C Trace Context) and is None without one.
@@ -32,8 +33,7 @@ class RequestIdMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        request_id, trace_id = request_id_of(headers), trace_id_of(headers)
+        request_id, trace_id = request_id_of(fields_of(scope)), trace_id_of(fields_of(scope))
         scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace_id)
         REQUEST.set(f" request_id={request_id} trace_id={trace_id}" if trace_id else f" request_id={request_id}")
         status = 0
@@ -49,15 +49,17 @@ class RequestIdMiddleware:
         try:
             await self._app(scope, receive, naming)
         finally:
-            self._log(scope, status, time.perf_counter() - begun)
+            self._record(scope, status, time.perf_counter() - begun)
 
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """The route's template and not the path, and never the query: those hold what people search for."""
-        caller = scope["state"].get("caller")
+        method, route, caller = scope["method"], self._template(scope), scope["state"].get("caller")
+        # Where nothing is sent, the server beneath answers 500.
+        observe_request(method, route, status or 500, seconds)
         log.info(
             "http.request method=%s route=%s status=%d ms=%.1f caller=%r",
-            scope["method"],
-            self._template(scope),
+            method,
+            route,
             status,
             seconds * 1000,
             caller and caller.name,
@@ -71,15 +73,16 @@ class RequestIdMiddleware:
         return self._templates.get(id(scope["route"]), "-")
 
 
-def request_id_of(headers: Headers) -> str:
+def request_id_of(fields: Mapping[bytes, bytes]) -> str:
     """The client's, or a new one."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else new_id().hex
+    given = fields.get(b"x-request-id", b"").decode("latin-1")
+    return given if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
-def trace_id_of(headers: Headers) -> str | None:
+def trace_id_of(headers: Mapping[bytes, bytes]) -> str | None:
     """32 hexadecimal digits. Versions above 00 may bring more fields, version 00 may not."""
-    fields = _TRACEPARENT.fullmatch(",".join(headers.getlist("traceparent")))
+    given = headers.get(b"traceparent")
+    fields = _TRACEPARENT.fullmatch(given.decode("latin-1")) if given else None
     if fields is None or (fields[1] == "00" and fields[5]):
         return None
     return fields[2]

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -43,8 +45,23 @@ def templates(app: FastAPI) -> Mapping[int, str]:
 
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
-    """Every method that is answered at a path, in alphabetical order."""
-    return sorted({method for each in operations(app) if each.pattern.match(path) for method in each.methods})
+    """Every method that is answered at a path, in alphabetical order; HEAD wherever GET is."""
+    methods = {method for each in operations(app) if each.pattern.match(path) for method in each.methods}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+@contextmanager
+def changed(scope: Scope, **changes: Any) -> Iterator[Scope]:
+    """A changed copy of a scope to call an application with.
+
+    The server reads its own, so that one stays; but the route that is found is told outward, where the log is.
+    """
+    inner = {**scope, **changes}
+    try:
+        yield inner
+    finally:
+        if "route" in inner:
+            scope["route"] = inner["route"]
 
 
 def route_path(scope: Scope) -> str:

@@ -42,13 +42,11 @@ def check_query(request: Request) -> None:
 
 
 async def check_media_type(request: Request) -> None:
-    """Raises `UnsupportedMediaType` for a body that is not plain JSON, where JSON is what is read."""
+    """Raises `UnsupportedMediaType` for a body that is not JSON, where JSON is what is read."""
     if not _input_of(request).is_json or not await request.body():
         return
     if not _JSON.fullmatch(request.headers.get("content-type", "").partition(";")[0].strip()):
         raise UnsupportedMediaType("Send the body as application/json.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Send the body without Content-Encoding.")
 
 
 async def check_text(request: Request) -> None:
@@ -147,8 +145,16 @@ class _Input:
 _inputs: WeakKeyDictionary[Callable[..., Any], _Input] = WeakKeyDictionary()
 
 
+def query_parameters(route: APIRoute) -> frozenset[str]:
+    """The names of those that the operation knows."""
+    return _input_at(route).parameters
+
+
 def _input_of(request: Request) -> _Input:
-    route = request.scope["route"]
+    return _input_at(request.scope["route"])
+
+
+def _input_at(route: APIRoute) -> _Input:
     known = _inputs.get(route.endpoint)
     if known is None:
         known = _inputs[route.endpoint] = _read(route)

@@ -40,10 +40,10 @@ class WarehouseRepository(Protocol):
         """Raises `Conflict(IN_USE)` where locations or stock refer to it."""
         ...
 
-    async def page(
+    async def page_json(
         self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Warehouse]:
-        """By code key; `after` holds that of the last one seen."""
+    ) -> Sequence[str]:
+        """Each as the text of its JSON, by code key; `after` holds that of the last one seen."""
         ...
 
 
@@ -74,7 +74,7 @@ class LocationRepository(Protocol):
         """Raises `Conflict(IN_USE)` where other locations or stock refer to it."""
         ...
 
-    async def page(
+    async def page_json(
         self,
         warehouse_id: UUID,
         kind: LocationKind | None,
@@ -82,6 +82,6 @@ class LocationRepository(Protocol):
         sort: CodeSort,
         after: Sequence[Any] | None,
         limit: int,
-    ) -> list[Location]:
-        """By code key; `after` holds that of the last one seen."""
+    ) -> Sequence[str]:
+        """Each as the text of its JSON, by code key; `after` holds that of the last one seen."""
         ...

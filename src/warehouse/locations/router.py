@@ -1,20 +1,20 @@
 """Warehouses and locations over HTTP."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from warehouse.cache import tags
+from warehouse.cache.decorator import Kind, cached
 from warehouse.http.conditional import IfMatch, changed_response, created_headers, read_response
 from warehouse.http.idempotency import OptionalKey, command_for, to_response
-from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, page_response
+from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
 from warehouse.locations.model import (
     CodeSort,
-    Location,
     LocationDraft,
     LocationKind,
-    Warehouse,
     WarehouseDraft,
     WarehouseStatus,
 )
@@ -45,6 +45,7 @@ Locations = Annotated[LocationService, Depends(_locations)]
 
 
 @router.get("/warehouses", response_model=WarehousePage)
+@cached(Kind.PLACES, tags=lambda asked: (tags.WAREHOUSES,))
 async def list_warehouses(
     request: Request,
     locations: Locations,
@@ -56,7 +57,7 @@ async def list_warehouses(
     """The warehouses, by code."""
     scope = PageScope("warehouses", POSITION, sort, status)
     found = await locations.page_warehouses(status, sort, decode_cursor(cursor, scope), limit + 1)
-    return page_response(request, found, limit, _position, scope)
+    return json_page_response(request, found, limit, _position, scope)
 
 
 @router.post("/warehouses", response_model=WarehouseRead, status_code=201)
@@ -67,6 +68,7 @@ async def create_warehouse(request: Request, locations: Locations, key: Optional
 
 
 @router.get("/warehouses/{warehouse_id}", response_model=WarehouseRead)
+@cached(Kind.PLACES, tags=lambda asked: (tags.warehouse(asked.id("warehouse_id")),))
 async def get_warehouse(request: Request, locations: Locations, warehouse_id: UUID) -> Response:
     return read_response(request, await locations.get_warehouse(warehouse_id))
 
@@ -88,6 +90,7 @@ async def delete_warehouse(locations: Locations, warehouse_id: UUID, if_match: I
 
 
 @router.get("/warehouses/{warehouse_id}/locations", response_model=LocationPage)
+@cached(Kind.PLACES, tags=lambda asked: _tags_of_list(asked.id("warehouse_id")))
 async def list_locations(
     request: Request,
     locations: Locations,
@@ -102,7 +105,7 @@ async def list_locations(
     scope = PageScope("locations", POSITION, sort, (warehouse_id, kind, parent_id))
     after = decode_cursor(cursor, scope)
     found = await locations.page_locations(warehouse_id, kind, parent_id, sort, after, limit + 1)
-    return page_response(request, found, limit, _position, scope)
+    return json_page_response(request, found, limit, _position, scope)
 
 
 @router.post("/warehouses/{warehouse_id}/locations", response_model=LocationRead, status_code=201)
@@ -115,6 +118,7 @@ async def create_location(
 
 
 @router.get("/locations/{location_id}", response_model=LocationRead)
+@cached(Kind.PLACES, tags=lambda asked: (tags.location(asked.id("location_id")),))
 async def get_location(request: Request, locations: Locations, location_id: UUID) -> Response:
     return read_response(request, await locations.get_location(location_id))
 
@@ -133,5 +137,10 @@ async def delete_location(locations: Locations, location_id: UUID, if_match: IfM
     return Response(status_code=204)
 
 
-def _position(place: Warehouse | Location) -> tuple[str]:
-    return (compare_key(place.code),)
+def _tags_of_list(warehouse_id: UUID) -> tuple[str, ...]:
+    """Without its warehouse there is no list."""
+    return tags.warehouse(warehouse_id), tags.locations_of(warehouse_id)
+
+
+def _position(place: dict[str, Any]) -> tuple[str]:
+    return (compare_key(place["code"]),)

@@ -37,10 +37,10 @@ class LocationService:
 
     async def page_warehouses(
         self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Warehouse]:
-        """`after` holds the code key of the last warehouse seen."""
+    ) -> Sequence[str]:
+        """As texts of JSON. `after` holds the code key of the last warehouse seen."""
         async with self._uow(read_only=True) as uow:
-            return await uow.warehouses.page(status, sort, after, limit)
+            return await uow.warehouses.page_json(status, sort, after, limit)
 
     async def create_warehouse(self, command: Command, draft: WarehouseDraft) -> Outcome[Warehouse]:
         """Raises `Conflict(DUPLICATE_CODE)`."""
@@ -90,11 +90,14 @@ class LocationService:
         sort: CodeSort,
         after: Sequence[Any] | None,
         limit: int,
-    ) -> list[Location]:
-        """`after` holds the code key of the last location seen. Raises `NotFound` for the warehouse."""
+    ) -> Sequence[str]:
+        """As texts of JSON. `after` holds the code key of the last location seen.
+
+        Raises `NotFound` for the warehouse.
+        """
         async with self._uow(read_only=True) as uow:
             _known_warehouse(await uow.warehouses.get(warehouse_id))
-            return await uow.locations.page(warehouse_id, kind, parent_id, sort, after, limit)
+            return await uow.locations.page_json(warehouse_id, kind, parent_id, sort, after, limit)
 
     async def create_location(self, command: Command, warehouse_id: UUID, draft: LocationDraft) -> Outcome[Location]:
         """Raises `NotFound` for the warehouse, `Invalid` for a parent that is not one of its locations,

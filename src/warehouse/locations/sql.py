@@ -1,13 +1,15 @@
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, FieldError
 from warehouse.locations.model import (
     CodeSort,
@@ -18,7 +20,9 @@ from warehouse.locations.model import (
     WarehouseDraft,
     WarehouseStatus,
 )
-from warehouse.storage.dialects import behind, for_update
+from warehouse.storage.dialects import for_update
+from warehouse.storage.json_rows import json_object
+from warehouse.storage.paging import page_parameters, paged
 from warehouse.storage.tables import locations, warehouses
 from warehouse.text import compare_key
 
@@ -30,8 +34,9 @@ LOCATION_COLUMNS = [locations.c[name] for name in Location.__dataclass_fields__]
 
 
 class SqlWarehouseRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
         self._connection = connection
+        self._touch = touch
         self._dialect = connection.dialect.name
 
     async def get(self, warehouse_id: UUID) -> Warehouse | None:
@@ -53,12 +58,14 @@ class SqlWarehouseRepository:
         return rows.one_or_none() is not None
 
     async def add(self, warehouse_id: UUID, draft: WarehouseDraft, at: datetime) -> Warehouse:
+        self._touch(tags.written_warehouse(warehouse_id))
         warehouse = _warehouse_of(warehouse_id, draft, 1, at, at)
         with _unique_code(f"Another warehouse has the code {draft.code}."):
             await self._connection.execute(insert(warehouses), _warehouse_values(warehouse))
         return warehouse
 
     async def replace(self, warehouse: Warehouse, draft: WarehouseDraft, at: datetime) -> Warehouse | None:
+        self._touch(tags.written_warehouse(warehouse.id))
         changed = _warehouse_of(warehouse.id, draft, warehouse.version + 1, warehouse.created_at, at)
         statement = update(warehouses).where(*_unchanged(warehouses, warehouse))
         with _unique_code(f"Another warehouse has the code {draft.code}."):
@@ -66,18 +73,15 @@ class SqlWarehouseRepository:
         return changed if result.rowcount == 1 else None
 
     async def delete(self, warehouse: Warehouse) -> bool:
+        self._touch(tags.written_warehouse(warehouse.id))
         with _unreferred(f"Warehouse {warehouse.code} has locations; delete them first, or archive it instead."):
             result = await self._connection.execute(delete(warehouses).where(*_unchanged(warehouses, warehouse)))
         return result.rowcount == 1
 
-    async def page(
+    async def page_json(
         self, status: WarehouseStatus | None, sort: CodeSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Warehouse]:
-        statement = select(*WAREHOUSE_COLUMNS)
-        if status is not None:
-            statement = statement.where(warehouses.c.status == status)
-        rows = await self._connection.execute(_by_code(warehouses, statement, sort, after, limit))
-        return [_warehouse(row) for row in rows]
+    ) -> Sequence[str]:
+        return await _page_json(self._connection, warehouses, {"status": status}, sort, after, limit)
 
     async def _one(self, condition: ColumnElement[bool]) -> Warehouse | None:
         row = (await self._connection.execute(select(*WAREHOUSE_COLUMNS).where(condition))).one_or_none()
@@ -85,8 +89,9 @@ class SqlWarehouseRepository:
 
 
 class SqlLocationRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
         self._connection = connection
+        self._touch = touch
 
     async def get(self, location_id: UUID) -> Location | None:
         statement = select(*LOCATION_COLUMNS).where(locations.c.id == location_id)
@@ -108,12 +113,14 @@ class SqlLocationRepository:
         return [_location(row) for row in rows]
 
     async def add(self, location_id: UUID, warehouse_id: UUID, draft: LocationDraft, at: datetime) -> Location:
+        self._touch(tags.written_location(location_id, warehouse_id))
         location = _location_of(location_id, warehouse_id, draft, 1, at, at)
         with _unique_code(f"Another location of the warehouse has the code {draft.code}."):
             await self._connection.execute(insert(locations), _location_values(location))
         return location
 
     async def replace(self, location: Location, draft: LocationDraft, at: datetime) -> Location | None:
+        self._touch(tags.written_location(location.id, location.warehouse_id))
         version = location.version + 1
         changed = _location_of(location.id, location.warehouse_id, draft, version, location.created_at, at)
         statement = update(locations).where(*_unchanged(locations, location))
@@ -122,11 +129,12 @@ class SqlLocationRepository:
         return changed if result.rowcount == 1 else None
 
     async def delete(self, location: Location) -> bool:
+        self._touch(tags.written_location(location.id, location.warehouse_id))
         with _unreferred(f"Location {location.code} has stock, a history of stock, or locations in it."):
             result = await self._connection.execute(delete(locations).where(*_unchanged(locations, location)))
         return result.rowcount == 1
 
-    async def page(
+    async def page_json(
         self,
         warehouse_id: UUID,
         kind: LocationKind | None,
@@ -134,14 +142,9 @@ class SqlLocationRepository:
         sort: CodeSort,
         after: Sequence[Any] | None,
         limit: int,
-    ) -> list[Location]:
-        statement = select(*LOCATION_COLUMNS).where(locations.c.warehouse_id == warehouse_id)
-        if kind is not None:
-            statement = statement.where(locations.c.kind == kind)
-        if parent_id is not None:
-            statement = statement.where(locations.c.parent_id == parent_id)
-        rows = await self._connection.execute(_by_code(locations, statement, sort, after, limit))
-        return [_location(row) for row in rows]
+    ) -> Sequence[str]:
+        filters = {"warehouse_id": warehouse_id, "kind": kind, "parent_id": parent_id}
+        return await _page_json(self._connection, locations, filters, sort, after, limit)
 
     async def _in(
         self, column: ColumnElement[Any], values: Collection[Any], *within: ColumnElement[bool]
@@ -162,15 +165,28 @@ def _unchanged(table: Table, record: Warehouse | Location) -> tuple[ColumnElemen
     return table.c.id == record.id, table.c.version == record.version
 
 
-def _by_code(
-    table: Table, statement: Select[Any], sort: CodeSort, after: Sequence[Any] | None, limit: int
-) -> Select[Any]:
-    descending = sort is CodeSort.CODE_DESCENDING
+async def _page_json(
+    connection: AsyncConnection,
+    table: Table,
+    filters: Mapping[str, Any],
+    sort: CodeSort,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> Sequence[str]:
+    """`filters` by columns; None stands for any value."""
+    values = {name: value for name, value in filters.items() if value is not None}
+    statement = _page(table, tuple(values), sort, after is not None)
+    return (await connection.execute(statement, values | page_parameters(after, limit))).scalars().all()
+
+
+@cache
+def _page(table: Table, filters: tuple[str, ...], sort: CodeSort, has_position: bool) -> Select[str]:
+    columns = WAREHOUSE_COLUMNS if table is warehouses else LOCATION_COLUMNS
+    statement = select(json_object({column.name: column for column in columns}))
+    statement = statement.where(*(table.c[name] == bindparam(name) for name in filters))
     # Unique in its list; with the id behind it, MariaDB would sort and not walk the index.
     order = (table.c.code_key,)
-    if after is not None:
-        statement = statement.where(behind(order, after, descending=descending))
-    return statement.order_by(*[column.desc() if descending else column.asc() for column in order]).limit(limit)
+    return paged(statement, order, descending=sort is CodeSort.CODE_DESCENDING, has_position=has_position)
 
 
 @contextmanager

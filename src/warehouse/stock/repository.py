@@ -46,7 +46,7 @@ class StockRepository(Protocol):
         ...
 
     async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:
-        """Those that exist, in key order, as `page` shows them."""
+        """Those that exist, in key order, as `page_json` shows them."""
         ...
 
     async def note_lots(self, lots: Mapping[tuple[UUID, str], date | None]) -> list[tuple[UUID, str, date | None]]:
@@ -66,21 +66,27 @@ class StockRepository(Protocol):
         """By line."""
         ...
 
-    async def page(
+    async def page_json(
         self, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
-    ) -> list[Balance]:
-        """In the total order (product id, location id, lot); `after` holds these three of the last one seen.
-        Reservations that have expired by `at` are not counted as reserved, swept or not."""
+    ) -> Sequence[str]:
+        """Balances, each as the text of its JSON, in the total order (product id, location id, lot); `after` holds
+        these three of the last one seen. Reservations that have expired by `at` are not counted as reserved, swept or
+        not."""
+        ...
+
+    async def next_expiry(self, product_id: UUID | None, at: datetime) -> datetime | None:
+        """When the first of the active reservations, of this product or of all, expires after `at`."""
         ...
 
     async def summary(self, product_id: UUID, at: datetime) -> StockSummary | None:
         """None where there is no such product."""
         ...
 
-    async def movement_page(
+    async def movement_page_json(
         self, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Movement]:
-        """In the total order (id) for recorded_at, (occurred_at, id) for occurred_at."""
+    ) -> Sequence[str]:
+        """Movements, each as the text of its JSON, in the total order (id) for recorded_at, (occurred_at, id) for
+        occurred_at."""
         ...
 
     async def integrity(self, at: datetime, examples: int) -> IntegrityReport:

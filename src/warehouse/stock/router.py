@@ -1,7 +1,8 @@
 """Stock over HTTP: what there is, what happened, and the commands that change it."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,13 +10,16 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from warehouse import lengths
+from warehouse.cache import tags
+from warehouse.cache.decorator import Asked, Kind, cached
 from warehouse.commands.model import Command
+from warehouse.http.caching import is_kept, keep_for
 from warehouse.http.fields import Moment
 from warehouse.http.idempotency import RequiredKey, command_for, to_response
 from warehouse.http.json import JsonResponse
-from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, page_response
+from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
 from warehouse.stock.counting import CountingService
-from warehouse.stock.model import NO_LOT, Balance, BalanceFilter, Movement, MovementFilter, MovementSort
+from warehouse.stock.model import NO_LOT, BalanceFilter, MovementFilter, MovementSort
 from warehouse.stock.moving import MovingService
 from warehouse.stock.queries import StockQueries
 from warehouse.stock.schemas import (
@@ -68,6 +72,7 @@ LowFilter = Annotated[
 
 
 @router.get("/stock", response_model=BalancePage, tags=["stock"])
+@cached(Kind.STOCK, tags=lambda asked: _tags_of_list(asked))
 async def list_balances(
     request: Request,
     queries: Queries,
@@ -83,8 +88,9 @@ async def list_balances(
     """The balances, by product, location and lot."""
     criteria = BalanceFilter(product_id, sku, warehouse_id, location_id, lot, low)
     scope = PageScope("stock", (UUID, UUID, str), filters=criteria)
+    await _bound(request, queries, product_id)
     found = await queries.balances(criteria, decode_cursor(cursor, scope), limit + 1)
-    return page_response(request, found, limit, _balance_position, scope)
+    return json_page_response(request, found, limit, _balance_position, scope)
 
 
 @router.get("/stock/movements", response_model=MovementPage, tags=["stock"])
@@ -110,12 +116,14 @@ async def list_movements(
     by_event = sort.lstrip("-") == MovementSort.OCCURRED_AT
     scope = PageScope("movements", (datetime, UUID) if by_event else (UUID,), sort, criteria)
     found = await queries.movements(criteria, sort, decode_cursor(cursor, scope), limit + 1)
-    return page_response(request, found, limit, _event_position if by_event else _ledger_position, scope)
+    return json_page_response(request, found, limit, _event_position if by_event else _ledger_position, scope)
 
 
 @router.get("/stock/summary/{product_id}", response_model=StockSummaryRead, tags=["stock"])
-async def get_stock_summary(queries: Queries, product_id: UUID) -> Response:
+@cached(Kind.STOCK, tags=lambda asked: _tags_of_product(asked.id("product_id")))
+async def get_stock_summary(request: Request, queries: Queries, product_id: UUID) -> Response:
     """A product's stock, in all and by warehouse."""
+    await _bound(request, queries, product_id)
     return JsonResponse(await queries.summary(product_id))
 
 
@@ -169,17 +177,34 @@ async def reverse_command(request: Request, moving: Moving, key: RequiredKey, bo
     return to_response(await moving.reverse(command, body.header(), body.command_id))
 
 
+def _tags_of_list(asked: Asked) -> Sequence[str]:
+    """A page that names no product shows the SKUs of any."""
+    if "product_id" in asked.query:
+        return _tags_of_product(asked.id("product_id"))
+    return tags.STOCK, tags.PRODUCTS
+
+
+def _tags_of_product(product_id: UUID) -> Sequence[str]:
+    return tags.stock_of(product_id), tags.product(product_id)
+
+
+async def _bound(request: Request, queries: StockQueries, product_id: UUID | None) -> None:
+    """What is reserved changes by itself when its time is over."""
+    if is_kept(request.scope):
+        keep_for(request.scope, await queries.seconds_to_expiry(product_id))
+
+
 def _command(request: Request, key: str, body: CommandInput) -> Command:
     return command_for(request, key, body, status=200 if body.dry_run else 201)
 
 
-def _balance_position(balance: Balance) -> tuple[UUID, UUID, str]:
-    return balance.product_id, balance.location_id, balance.lot or NO_LOT
+def _balance_position(balance: dict[str, Any]) -> tuple[UUID, UUID, str]:
+    return UUID(balance["product_id"]), UUID(balance["location_id"]), balance["lot"] or NO_LOT
 
 
-def _event_position(movement: Movement) -> tuple[datetime, UUID]:
-    return movement.occurred_at, movement.id
+def _event_position(movement: dict[str, Any]) -> tuple[datetime, UUID]:
+    return datetime.fromisoformat(movement["occurred_at"]), UUID(movement["id"])
 
 
-def _ledger_position(movement: Movement) -> tuple[UUID]:
-    return (movement.id,)
+def _ledger_position(movement: dict[str, Any]) -> tuple[UUID]:
+    return (UUID(movement["id"]),)

@@ -21,9 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Insert
-from sqlalchemy.sql.selectable import Subquery
 
-from warehouse.catalogue.model import sku_key
+from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, TransactionConflict
 from warehouse.locations.model import LocationKind
 from warehouse.stock.model import (
@@ -43,7 +42,16 @@ from warehouse.stock.model import (
     WarehouseTotal,
 )
 from warehouse.stock.sql_integrity import check_integrity
-from warehouse.storage.dialects import behind, for_update, upsert
+from warehouse.stock.sql_reading import (
+    KEY,
+    balance_page,
+    expired,
+    movement_page,
+    named_movements,
+    no_longer_held,
+    shown,
+)
+from warehouse.storage.dialects import for_update, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
 
@@ -51,36 +59,19 @@ CHUNK = 500
 """Values in one IN list."""
 KEY_CHUNK = 100
 """Keys in one IN list."""
-KEY = (balances.c.product_id, balances.c.location_id, balances.c.lot)
 BEYOND_RANGE = "on_hand_range"
 
-WITH_NAMES = balances.join(products, products.c.id == balances.c.product_id).outerjoin(
-    lots, and_(lots.c.product_id == balances.c.product_id, lots.c.lot == balances.c.lot)
-)
-BALANCE_COLUMNS: Sequence[ColumnElement[Any]] = (
-    balances.c.product_id,
-    products.c.sku,
-    balances.c.warehouse_id,
-    balances.c.location_id,
-    balances.c.lot,
-    lots.c.expires_on,
-    balances.c.on_hand,
-    balances.c.reserved,
-    balances.c.version,
-    balances.c.updated_at,
-)
-MOVEMENT_COLUMNS: Sequence[ColumnElement[Any]] = tuple(
-    products.c.sku if name == "sku" else movements.c[name] for name in Movement.__dataclass_fields__
-)
-MOVEMENTS_WITH_NAMES = movements.join(products, products.c.id == movements.c.product_id)
+SHOWN, SHOWN_FROM = shown(balances)
 
 
 class SqlStockRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
         self._connection = connection
+        self._touch = touch
         self._dialect = connection.dialect.name
 
     async def apply(self, change: BalanceChange, at: datetime) -> bool:
+        self._touch(tags.written_stock(change.key.product_id))
         # What may be the first of its balance is inserted or added. Less reserved is not: the row is there, and
         # databases check the constraints of a proposed row even where it only adds to another.
         with _constrained():
@@ -100,6 +91,8 @@ class SqlStockRepository:
             (_guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
             (_unguarded, True, [change for change in changes if not change.guarded]),
         ]
+        for change in changes:
+            self._touch(tags.written_stock(change.key.product_id))
         with _constrained():
             for statement, below_zero, some in kinds:
                 if some:
@@ -131,13 +124,16 @@ class SqlStockRepository:
     async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:
         found: list[Balance] = []
         for condition in _matching(keys):
-            rows = await self._connection.execute(_shown(at).where(condition).order_by(*KEY))
-            found.extend(_balance(row) for row in rows)
+            statement = select(*SHOWN.values()).select_from(SHOWN_FROM).where(condition).order_by(*KEY)
+            rows = await self._connection.execute(statement, {"at": at})
+            found.extend(Balance(*row) for row in rows)
         return found
 
     async def note_lots(self, new: Mapping[tuple[UUID, str], date | None]) -> list[tuple[UUID, str, date | None]]:
         if not new:
             return []
+        for product_id, _ in new:
+            self._touch(tags.written_stock(product_id))
         statement = upsert(
             self._dialect, lots, {"expires_on": lambda row: func.coalesce(lots.c.expires_on, row.expires_on)}
         )
@@ -195,43 +191,45 @@ class SqlStockRepository:
         return found
 
     async def movements_of(self, command_id: UUID) -> list[Movement]:
-        statement = (
-            select(*MOVEMENT_COLUMNS)
-            .select_from(MOVEMENTS_WITH_NAMES)
+        fields, source = named_movements(movements)
+        statement: Select[Any] = (
+            select(*fields.values())
+            .select_from(source)
             .where(movements.c.command_id == command_id)
             .order_by(movements.c.line)
         )
         return [_movement(row) for row in await self._connection.execute(statement)]
 
-    async def page(
+    async def page_json(
         self, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
-    ) -> list[Balance]:
-        # The keys first: PostgreSQL would merge whole tables with the page, and read them up to where it begins.
-        named = criteria.sku is not None or criteria.low
-        source = balances.join(products, products.c.id == balances.c.product_id) if named else balances
-        keys = _filtered(select(*KEY).select_from(source), criteria, at)
-        if after is not None:
-            keys = keys.where(behind(KEY, after, descending=False))
-        page = keys.order_by(*KEY).limit(limit).subquery("page")
-        statement = _shown(at).join(page, and_(*(page.c[column.name] == column for column in KEY)))
-        rows = await self._connection.execute(statement.order_by(*(page.c[column.name] for column in KEY)))
-        return [_balance(row) for row in rows]
+    ) -> Sequence[str]:
+        return await balance_page(self._connection, criteria, at, after, limit)
+
+    async def next_expiry(self, product_id: UUID | None, at: datetime) -> datetime | None:
+        statement = select(func.min(reservations.c.expires_at)).where(
+            reservations.c.status == ReservationStatus.ACTIVE, reservations.c.expires_at > at
+        )
+        if product_id is not None:
+            lines = select(reservation_lines.c.reservation_id).where(reservation_lines.c.product_id == product_id)
+            statement = statement.where(reservations.c.id.in_(lines))
+        expiry: datetime | None = await self._connection.scalar(statement)
+        return expiry
 
     async def summary(self, product_id: UUID, at: datetime) -> StockSummary | None:
         sku = await self._connection.scalar(select(products.c.sku).where(products.c.id == product_id))
         if sku is None:
             return None
-        expired = _expired(at)
-        on_hand = func.sum(balances.c.on_hand)
-        reserved = func.sum(balances.c.reserved - func.coalesce(expired.c.quantity, 0))
+        past = expired()
+        same, quantity = no_longer_held(balances, past)
+        on_hand, reserved = func.sum(balances.c.on_hand), func.sum(balances.c.reserved - quantity)
         statement = (
             select(balances.c.warehouse_id, on_hand, reserved)
-            .select_from(balances.outerjoin(expired, and_(*(expired.c[column.name] == column for column in KEY))))
+            .select_from(balances.outerjoin(past, same))
             .where(balances.c.product_id == product_id)
             .group_by(balances.c.warehouse_id)
             .order_by(balances.c.warehouse_id)
         )
-        rows = await self._connection.execute(statement)
+        rows = await self._connection.execute(statement, {"at": at})
         totals = [WarehouseTotal(place, int(has), int(held), int(has) - int(held)) for place, has, held in rows]
         return StockSummary(
             product_id,
@@ -242,26 +240,19 @@ class SqlStockRepository:
             totals,
         )
 
-    async def movement_page(
+    async def movement_page_json(
         self, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
-    ) -> list[Movement]:
-        descending = sort.startswith("-")
-        by_event = sort.lstrip("-") == MovementSort.OCCURRED_AT
-        order = (movements.c.occurred_at, movements.c.id) if by_event else (movements.c.id,)
-        statement = _filtered_movements(select(*MOVEMENT_COLUMNS).select_from(MOVEMENTS_WITH_NAMES), criteria)
-        if after is not None:
-            statement = statement.where(behind(order, after, descending=descending))
-        directions = [column.desc() if descending else column.asc() for column in order]
-        rows = await self._connection.execute(statement.order_by(*directions).limit(limit))
-        return [_movement(row) for row in rows]
+    ) -> Sequence[str]:
+        return await movement_page(self._connection, criteria, sort, after, limit)
 
     async def integrity(self, at: datetime, examples: int) -> IntegrityReport:
         return await check_integrity(self._connection, at, examples)
 
     async def _in_order(self, condition: ColumnElement[bool]) -> list[BalanceKey]:
+        same_lot = and_(lots.c.product_id == balances.c.product_id, lots.c.lot == balances.c.lot)
         statement = (
             select(*KEY)
-            .select_from(WITH_NAMES.join(locations, locations.c.id == balances.c.location_id))
+            .select_from(balances.outerjoin(lots, same_lot).join(locations, locations.c.id == balances.c.location_id))
             .where(condition)
             .order_by(case((lots.c.expires_on.is_(None), 1), else_=0), lots.c.expires_on, balances.c.lot)
             .order_by(locations.c.code_key)
@@ -356,86 +347,6 @@ def _matching(keys: Collection[BalanceKey]) -> Iterator[ColumnElement[bool]]:
         yield tuple_(*KEY).in_([_values(key) for key in ordered[start : start + KEY_CHUNK]])
 
 
-def _expired(at: datetime) -> Subquery:
-    """What reservations hold that have expired and were not swept yet: next to nothing, and found by index."""
-    return (
-        select(
-            reservation_lines.c.product_id,
-            reservation_lines.c.location_id,
-            reservation_lines.c.lot,
-            func.sum(reservation_lines.c.quantity).label("quantity"),
-        )
-        .select_from(reservation_lines.join(reservations, reservations.c.id == reservation_lines.c.reservation_id))
-        .where(reservations.c.status == ReservationStatus.ACTIVE, reservations.c.expires_at <= at)
-        .group_by(reservation_lines.c.product_id, reservation_lines.c.location_id, reservation_lines.c.lot)
-        .subquery("expired")
-    )
-
-
-def _shown(at: datetime) -> Select[Any]:
-    """Balances as clients see them at this time."""
-    expired = _expired(at)
-    joined = WITH_NAMES.outerjoin(expired, and_(*(expired.c[column.name] == column for column in KEY)))
-    return select(*BALANCE_COLUMNS, expired.c.quantity.label("expired")).select_from(joined)
-
-
-def _filtered(statement: Select[Any], criteria: BalanceFilter, at: datetime) -> Select[Any]:
-    for name in ("product_id", "warehouse_id", "location_id", "lot"):
-        value = getattr(criteria, name)
-        if value is not None:
-            statement = statement.where(balances.c[name] == value)
-    if criteria.sku is not None:
-        statement = statement.where(products.c.sku_key == sku_key(criteria.sku))
-    return statement.where(_is_low(criteria, at)) if criteria.low else statement
-
-
-def _is_low(criteria: BalanceFilter, at: datetime) -> ColumnElement[bool]:
-    others, expired = balances.alias("others"), _expired(at)
-    held = and_(*(expired.c[column.name] == others.c[column.name] for column in KEY))
-    available = (
-        select(func.sum(others.c.on_hand - others.c.reserved + func.coalesce(expired.c.quantity, 0)))
-        .select_from(others.outerjoin(expired, held))
-        .where(others.c.product_id == balances.c.product_id)
-        .correlate(balances)
-    )
-    if criteria.warehouse_id is not None:
-        available = available.where(others.c.warehouse_id == criteria.warehouse_id)
-    return and_(products.c.reorder_point.is_not(None), available.scalar_subquery() <= products.c.reorder_point)
-
-
-def _filtered_movements(statement: Select[Any], criteria: MovementFilter) -> Select[Any]:
-    for name in ("product_id", "warehouse_id", "location_id", "command_id", "reference"):
-        value = getattr(criteria, name)
-        if value is not None:
-            statement = statement.where(movements.c[name] == value)
-    if criteria.sku is not None:
-        statement = statement.where(products.c.sku_key == sku_key(criteria.sku))
-    if criteria.occurred_from is not None:
-        statement = statement.where(movements.c.occurred_at >= criteria.occurred_from)
-    if criteria.occurred_to is not None:
-        statement = statement.where(movements.c.occurred_at < criteria.occurred_to)
-    return statement
-
-
-def _balance(row: Row[Any]) -> Balance:
-    reserved = row.reserved - int(row.expired or 0)
-    return Balance(
-        row.product_id,
-        row.sku,
-        row.warehouse_id,
-        row.location_id,
-        row.lot or None,
-        row.expires_on,
-        row.on_hand,
-        reserved,
-        row.on_hand - reserved,
-        row.version,
-        row.updated_at,
-    )
-
-
 def _movement(row: Row[Any]) -> Movement:
     values = row._asdict()
-    values["lot"] = values["lot"] or None
-    values["kind"] = MovementKind(values["kind"])
-    return Movement(**values)
+    return Movement(**values | {"kind": MovementKind(values["kind"])})

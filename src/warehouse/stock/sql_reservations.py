@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from warehouse.cache import tags
 from warehouse.stock.model import NO_LOT, BalanceKey, Reservation, ReservationLine, ReservationStatus
 from warehouse.storage.dialects import behind, common
 from warehouse.storage.tables import products, reservation_lines, reservations
@@ -19,8 +20,9 @@ LINE = tuple(
 
 
 class SqlReservationRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
         self._connection = connection
+        self._touch = touch
 
     async def add(self, reservation: Reservation) -> None:
         header = {column.name: getattr(reservation, column.name) for column in HEADER}
@@ -50,7 +52,13 @@ class SqlReservationRepository:
         return await self._change(reservation_id, condition, at, status=status)
 
     async def extend(self, reservation_id: UUID, expires_at: datetime, at: datetime) -> bool:
-        return await self._change(reservation_id, reservations.c.expires_at > at, at, expires_at=expires_at)
+        if not await self._change(reservation_id, reservations.c.expires_at > at, at, expires_at=expires_at):
+            return False
+        # Cached stock counts until what is reserved of it expires.
+        lines = select(reservation_lines.c.product_id).where(reservation_lines.c.reservation_id == reservation_id)
+        for product_id in (await self._connection.execute(lines)).scalars():
+            self._touch(tags.written_stock(product_id))
+        return True
 
     async def due(self, at: datetime, limit: int) -> list[UUID]:
         statement = (

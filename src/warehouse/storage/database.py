@@ -1,9 +1,10 @@
-"""The engines of one database: one for transactions, one for single reads."""
+"""The engines of one database: one for transactions, one for single reads, one to watch it."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -35,11 +36,20 @@ class SqlDatabase:
         self.dialect = make_url(url).get_backend_name()
         self._writes = _engine(url, self.dialect, settings, read_only=False)
         self._reads = _engine(url, self.dialect, settings, read_only=True)
+        # A connection of its own: what is watched has to be seen most of all when all the others are taken.
+        watching = settings.model_copy(update={"pool_size": 1})
+        self._watch = _engine(url, self.dialect, watching, read_only=True)
 
     @contextlib.asynccontextmanager
     async def connect(self, *, read_only: bool) -> AsyncIterator[AsyncConnection]:
         engine = self._reads if read_only else self._writes
         async with engine.connect() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncConnection]:
+        """For short reads that may not wait for others."""
+        async with self._watch.connect() as connection:
             yield connection
 
     async def ping(self) -> None:
@@ -50,6 +60,7 @@ class SqlDatabase:
     async def close(self) -> None:
         await self._writes.dispose()
         await self._reads.dispose()
+        await self._watch.dispose()
 
 
 def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bool) -> AsyncEngine:
@@ -58,6 +69,10 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
         "max_overflow": 0,
         "pool_timeout": POOL_SECONDS,
         "pool_recycle": RECYCLE,
+        # Reads run in autocommit, where there is nothing to roll back: by itself the pool would do so after each.
+        "skip_autocommit_rollback": read_only,
+        "json_serializer": _compact,
+        "json_deserializer": orjson.loads,
     }
     if dialect == "sqlite":
         return _sqlite_engine(url, settings, options, read_only=read_only)
@@ -67,6 +82,10 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
     if dialect in MYSQL_NAMES:
         event.listen(engine.sync_engine, "connect", _bound_mysql_statements(settings.timeout))
     return engine
+
+
+def _compact(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _connect_arguments(dialect: str, settings: DatabaseSettings) -> dict[str, Any]:

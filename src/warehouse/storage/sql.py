@@ -1,5 +1,6 @@
 """The unit of work over SQLAlchemy."""
 
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from functools import cached_property
 from types import TracebackType
@@ -16,15 +17,29 @@ from warehouse.stock.sql_reservations import SqlReservationRepository
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.failures import translate
 
+Release = Callable[[Collection[str]], Awaitable[None]]
+"""Makes sure that nobody reads from a cache what has these tags and was there before."""
+
+
+async def nothing_cached(_: Collection[str]) -> None:
+    """For databases in front of which there is no cache."""
+
 
 class SqlUnitOfWork:
-    """See `warehouse.unit_of_work.UnitOfWork`. One use each."""
+    """See `warehouse.unit_of_work.UnitOfWork`. One use each.
 
-    def __init__(self, database: SqlDatabase, *, read_only: bool) -> None:
+    The repositories collect the tags of what they write. They are released at the end, after a commit whose outcome is
+    not known as well.
+    """
+
+    def __init__(self, database: SqlDatabase, release: Release, *, read_only: bool) -> None:
         self._database = database
+        self._release = release
         self._read_only = read_only
         self._stack = AsyncExitStack()
         self._connection: AsyncConnection
+        self._tags: set[str] = set()
+        self._releasing = False
 
     @cached_property
     def api_keys(self) -> SqlApiKeyRepository:
@@ -32,27 +47,27 @@ class SqlUnitOfWork:
 
     @cached_property
     def commands(self) -> SqlCommandRepository:
-        return SqlCommandRepository(self._connection)
+        return SqlCommandRepository(self._connection, self._tags)
 
     @cached_property
     def products(self) -> SqlProductRepository:
-        return SqlProductRepository(self._connection)
+        return SqlProductRepository(self._connection, self._tags.update)
 
     @cached_property
     def warehouses(self) -> SqlWarehouseRepository:
-        return SqlWarehouseRepository(self._connection)
+        return SqlWarehouseRepository(self._connection, self._tags.update)
 
     @cached_property
     def locations(self) -> SqlLocationRepository:
-        return SqlLocationRepository(self._connection)
+        return SqlLocationRepository(self._connection, self._tags.update)
 
     @cached_property
     def stock(self) -> SqlStockRepository:
-        return SqlStockRepository(self._connection)
+        return SqlStockRepository(self._connection, self._tags.update)
 
     @cached_property
     def reservations(self) -> SqlReservationRepository:
-        return SqlReservationRepository(self._connection)
+        return SqlReservationRepository(self._connection, self._tags.update)
 
     async def __aenter__(self) -> Self:
         try:
@@ -61,9 +76,14 @@ class SqlUnitOfWork:
             raise translate(error) or error from error
         return self
 
+    def release(self, tags: Collection[str]) -> None:
+        self._tags.update(tags)
+        self._releasing = True
+
     async def commit(self) -> None:
         if self._read_only:
             raise RuntimeError("a read-only unit of work has nothing to commit")
+        self._releasing = True
         try:
             await self._connection.commit()
         except Exception as error:
@@ -72,19 +92,29 @@ class SqlUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Closing the connection rolls back what was not committed.
+        try:
+            await self._close(kind, error, trace)
+        finally:
+            if self._releasing and self._tags:
+                await self._release(self._tags)
+        if error is not None and (translated := translate(error)):
+            raise translated from error
+
+    async def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closing the connection rolls back what was not committed."""
         try:
             await self._stack.__aexit__(kind, error, trace)
         except Exception as failure:
             if error is None:
                 raise translate(failure) or failure from failure
-        if error is not None and (translated := translate(error)):
-            raise translated from error
 
 
 class SqlUnitOfWorkFactory:
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, release: Release = nothing_cached) -> None:
         self._database = database
+        self._release = release
 
     def __call__(self, *, read_only: bool = False) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._database, read_only=read_only)
+        return SqlUnitOfWork(self._database, self._release, read_only=read_only)

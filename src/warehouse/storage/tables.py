@@ -33,6 +33,17 @@ metadata = MetaData(
 SKU_KEY_LENGTH = 192
 """A casefolded character can be three."""
 
+cache_control = Table(
+    "cache_control",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("installation", Id, nullable=False),
+    Column("usable", Boolean(create_constraint=False), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+"""One row, made by the migration: see `warehouse.cache.fence`."""
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -58,6 +69,7 @@ commands = Table(
     Column("status", SmallInteger),
     Column("headers", JsonText()),
     Column("body", LongBytes()),
+    Column("tags", JsonText()),
     UniqueConstraint("caller_id", "key_digest"),
 )
 
@@ -86,6 +98,7 @@ products = Table(
     Column("attributes", JsonText(), nullable=False),
     Column("status", String(16), nullable=False),
     Column("search_text", LongText(), nullable=False),
+    Column("segment", SmallInteger, nullable=False, server_default="0"),
     Column("version", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -96,6 +109,7 @@ products = Table(
     Index("ix_products_status", "status", "sku_key"),
     Index("ix_products_tracking", "tracking", "sku_key"),
     Index("ix_products_reorder_point", "reorder_point", "id"),
+    Index("ix_products_segment", "segment", "id"),
 )
 
 warehouses = Table(

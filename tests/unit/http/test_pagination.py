@@ -22,6 +22,7 @@ from warehouse.http.pagination import (
     PageScope,
     decode_cursor,
     encode_cursor,
+    json_page_response,
     page_response,
 )
 
@@ -128,7 +129,7 @@ def test_a_cursor_of_another_list_order_or_filter_is_a_bad_cursor(other: PageSco
     assert refused(encode_cursor(["bread", UUID(int=1)], other))
 
 
-def numbers(total: int = 7) -> FastAPI:
+def numbers(total: int = 7, *, as_json: bool = False) -> FastAPI:
     app = application()
     scope = PageScope("numbers", (int,))
 
@@ -139,6 +140,8 @@ def numbers(total: int = 7) -> FastAPI:
     @app.get("/numbers")
     async def list_products(request: Request, q: str = "", limit: Limit = 50, cursor: Cursor = None) -> Response:
         found = after(decode_cursor(cursor, scope), limit + 1)
+        if as_json:
+            return json_page_response(request, list(map(str, found)), limit, lambda number: (number,), scope)
         return page_response(request, found, limit, lambda number: (number,), scope)
 
     return app
@@ -166,6 +169,15 @@ async def test_the_link_to_the_next_page_keeps_the_other_parameters() -> None:
 
     for page in (first, second):
         assert page.headers["link"] == f'</numbers?limit=2&q=a+b%26c&cursor={page.json()["next_cursor"]}>; rel="next"'
+
+
+@pytest.mark.parametrize("query", ["", "?limit=3", "?limit=7", "?limit=8", "?limit=3&q=x"])
+@pytest.mark.parametrize("total", [0, 1, 7])
+async def test_rows_that_are_json_already_make_the_same_answer(total: int, query: str) -> None:
+    async with client(numbers(total)) as http, client(numbers(total, as_json=True)) as other:
+        expected, found = [await each.get(f"/numbers{query}") for each in (http, other)]
+
+    assert (found.content, found.headers) == (expected.content, expected.headers)
 
 
 async def test_a_full_last_page_has_no_next() -> None:

@@ -58,10 +58,12 @@ def test_every_code_has_a_title() -> None:
         (errors.Forbidden("x"), 403),
         (errors.NotFound("x"), 404),
         (MethodNotAllowed(["GET"]), 405),
+        (errors.NotAcceptable("x"), 406),
         (errors.Conflict("x", code=Code.INSUFFICIENT_STOCK), 409),
         (errors.StaleVersion("x", current_version=2), 412),
         (errors.TooLarge("x"), 413),
         (errors.UnsupportedMediaType("x"), 415),
+        (errors.UnsupportedCoding("x"), 415),
         (errors.Invalid("x", code=Code.IDEMPOTENCY_KEY_REUSED), 422),
         (errors.PreconditionRequired("x"), 428),
         (errors.Unavailable("x"), 503),
@@ -113,6 +115,8 @@ def test_further_members_cannot_take_the_place_of_ours() -> None:
         (errors.Unauthenticated("x"), "www-authenticate", "Bearer"),
         (errors.Unavailable("x", retry_after=7), "retry-after", "7"),
         (MethodNotAllowed(["GET", "POST"]), "allow", "GET, POST"),
+        (errors.NotAcceptable("x"), "vary", "Accept-Encoding"),
+        (errors.UnsupportedCoding("x"), "accept-encoding", "gzip, zstd"),
     ],
 )
 def test_a_problem_brings_the_header_that_its_status_asks_for(error: WarehouseError, name: str, value: str) -> None:
@@ -170,7 +174,7 @@ async def test_a_405_lists_every_method_of_the_path_and_not_of_the_first_route_a
         response = await http.put(f"/products/{uuid4()}")
 
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
-    assert response.headers["allow"] == "DELETE, GET, PATCH"
+    assert response.headers["allow"] == "DELETE, GET, HEAD, PATCH"
 
 
 async def test_what_an_endpoint_raises_is_a_problem() -> None:
@@ -210,6 +214,32 @@ async def test_an_http_exception_of_a_library_is_a_problem_without_its_text(
 
     assert (response.status_code, response.json()["code"]) == (answered, code)
     assert "hunter2" not in response.text
+
+
+def test_a_media_type_that_is_not_read_is_not_told_as_a_matter_of_codings() -> None:
+    """RFC 9110, 12.5.3."""
+    response = problem_response(errors.UnsupportedMediaType("x"), instance="/", request_id="")
+    assert "accept-encoding" not in response.headers
+
+
+async def test_what_is_raised_within_the_reading_of_a_body_is_told_as_it_is() -> None:
+    app = with_products()
+
+    @app.post("/products")
+    async def create_product(body: dict[str, int]) -> None: ...
+
+    async def receive() -> Message:
+        raise errors.TooLarge("More than can be carried.")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(http_scope("/products", "POST", {"Content-Type": "application/json"}), receive, send)
+
+    assert sent[0]["status"] == 413
+    assert json.loads(sent[1]["body"])["detail"] == "More than can be carried."
 
 
 async def test_a_failure_in_the_midst_of_an_answer_is_handed_on_so_that_the_connection_is_cut() -> None:

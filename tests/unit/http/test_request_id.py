@@ -1,12 +1,13 @@
 import logging
+from collections.abc import Mapping
 
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import Headers
 
 from tests.unit.http.asgi import application, client, http_scope
+from warehouse.http.headers import fields_of
 from warehouse.http.request_id import RequestIdMiddleware, request_id_of, trace_id_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -30,8 +31,9 @@ def shop() -> FastAPI:
     return app
 
 
-def headers(**values: str) -> Headers:
-    return Headers(scope=http_scope(headers={name.replace("_", "-"): value for name, value in values.items()}))
+def headers(**values: str) -> Mapping[bytes, bytes]:
+    scope = http_scope(headers={name.replace("_", "-"): value for name, value in values.items()})
+    return fields_of(scope)
 
 
 async def test_the_clients_request_id_is_echoed_and_known_to_the_endpoint() -> None:

@@ -5,7 +5,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 
 from tests.unit.http.asgi import http_scope
-from warehouse.http.routes import methods_at, operations, route_path, templates
+from warehouse.http.routes import changed, methods_at, operations, route_path, templates
 
 
 def nested() -> FastAPI:
@@ -46,10 +46,32 @@ def test_a_route_is_known_by_its_whole_template() -> None:
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/v1/things/1", ["DELETE", "GET"]), ("/v1/things/by-name/x", ["GET"]), ("/v1", []), ("/v1/things/1/2", [])],
+    [
+        ("/v1/things/1", ["DELETE", "GET", "HEAD"]),
+        ("/v1/things/by-name/x", ["GET", "HEAD"]),
+        ("/v1", []),
+        ("/v1/things/1/2", []),
+    ],
 )
 def test_the_methods_of_a_path_are_those_of_all_its_routes(path: str, methods: list[str]) -> None:
     assert methods_at(nested(), path) == methods
+
+
+def test_head_is_not_listed_where_get_is_not() -> None:
+    app = nested()
+
+    @app.post("/v1/commands")
+    async def command() -> None: ...
+
+    assert methods_at(app, "/v1/commands") == ["POST"]
+
+
+def test_a_changed_scope_is_a_copy_that_tells_its_route_outward() -> None:
+    scope = http_scope("/v1", "HEAD")
+    with changed(scope, method="GET") as inner:
+        inner["route"] = "found"
+    assert inner["method"] == "GET"
+    assert (scope["method"], scope["route"]) == ("HEAD", "found")
 
 
 @pytest.mark.parametrize(

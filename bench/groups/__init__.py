@@ -1,0 +1,1 @@
+"""The comparisons. Each module has `run(stage) -> GroupReport`."""
