@@ -58,13 +58,16 @@ def decode(value: bytes, generations: Sequence[bytes]) -> Entry | None:
     start = HEAD.size + count * GENERATION_BYTES
     if value[HEAD.size : start] != b"".join(generations):
         return None
-    status, headers, etag, cost, lengths = _described(value[start : start + length])
-    forms: dict[str, bytes] = {}
-    position = start + length
-    for name, size in lengths:
-        forms[name] = value[position : position + size]
-        position += size
-    return Entry(status, [(name, text) for name, text in headers], etag, forms, cost)
+    try:
+        status, headers, etag, cost, lengths = _described(value[start : start + length])
+        forms: dict[str, bytes] = {}
+        position = start + length
+        for name, size in lengths:
+            forms[name] = value[position : position + size]
+            position += size
+        return Entry(status, [(name, text) for name, text in headers], etag, forms, cost)
+    except (TypeError, ValueError) as error:
+        raise Garbage from error
 
 
 def _described(description: bytes) -> Any:

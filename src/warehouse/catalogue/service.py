@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from warehouse.catalogue.model import Product, ProductDraft, ProductFilter, ProductSort
+from warehouse.cache import tags
+from warehouse.catalogue.model import Product, ProductDraft, ProductFilter, ProductSort, sku_key
 from warehouse.catalogue.upserting import ProductChange, UpsertResult, merged, upsert_products
 from warehouse.clock import utc_now
 from warehouse.commands.model import Command, Outcome
@@ -68,6 +69,8 @@ class CatalogueService:
             check_version(product, expected)
             draft = merged(product.draft(), fields)
             if draft == product.draft():
+                # Whoever made it so may not have released it yet.
+                uow.release(tags.written_product(product.id, sku_key(product.sku)))
                 return product
             updated = await uow.products.replace(product, draft, utc_now())
             if updated is None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from warehouse import lengths
+from warehouse.cache import tags
 from warehouse.catalogue.model import Attribute, Product, ProductDraft, sku_key
 from warehouse.errors import FieldError, Invalid
 from warehouse.ids import new_id
@@ -60,7 +61,11 @@ async def upsert_products(uow: UnitOfWork, changes: Sequence[ProductChange], at:
     A row sees what the rows before it did to the same SKU. A row that fails changes nothing, and a row that finds
     its product as it says writes nothing. Raises `TransactionConflict`.
     """
-    catalogue = _Catalogue(await uow.products.lock_by_sku({change.sku for change in changes}))
+    stored = await uow.products.lock_by_sku({change.sku for change in changes})
+    for key, product in stored.items():
+        # Whoever made it as a row says may not have released it yet.
+        uow.release(tags.written_product(product.id, key))
+    catalogue = _Catalogue(stored)
     results = [catalogue.take(index, change) for index, change in enumerate(changes)]
     if added := list(catalogue.added()):
         await uow.products.add_all(added, at)

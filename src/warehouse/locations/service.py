@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from warehouse.cache import tags
 from warehouse.clock import utc_now
 from warehouse.commands.model import Command, Outcome
 from warehouse.commands.service import CommandRunner
@@ -60,6 +61,8 @@ class LocationService:
             check_version(warehouse, expected)
             draft = replace(warehouse.draft(), **fields)
             if draft == warehouse.draft():
+                # Whoever made it so may not have released it yet.
+                uow.release(tags.written_warehouse(warehouse.id))
                 return warehouse
             updated = await uow.warehouses.replace(warehouse, draft, utc_now())
             if updated is None:
@@ -122,6 +125,7 @@ class LocationService:
             check_version(location, expected)
             draft = replace(location.draft(), **fields)
             if draft == location.draft():
+                uow.release(tags.written_location(location.id, location.warehouse_id))
                 return location
             if draft.parent_id not in (None, location.parent_id):
                 await _check_move(uow, location, draft.parent_id)
