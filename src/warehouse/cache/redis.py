@@ -17,6 +17,9 @@ REST_SECONDS = 0.5
 BATCH = 512
 """Keys in one call, so that no caller waits for too many others; who wants more goes alone."""
 
+FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
+"""The last is uvloop's word for a connection that has been closed under the writer."""
+
 
 class RedisCacheStore:
     """Reads of one process that come while another is on its way travel together in the next one: a call costs many
@@ -116,6 +119,6 @@ class RedisCacheStore:
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             self._rests_until = time.monotonic() + REST_SECONDS
             raise StoreFailure(type(error).__name__) from error
