@@ -13,8 +13,6 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar, TypeVarTuple
 
-from warehouse.errors import Unavailable
-
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -98,10 +96,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        # A release that fails when its caller is gone has nobody to tell.
-        if not isinstance(error, Unavailable):
-            self.complaints.append(f"{context.get('message')}: {error!r}")
+        self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _run_once(self) -> None:
         runnable = self._runnable

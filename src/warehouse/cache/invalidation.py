@@ -24,8 +24,14 @@ class Invalidator:
         """Goes on where its caller is cancelled. Raises `Unavailable` where the database does not answer."""
         task = asyncio.create_task(self._release(tags))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Looked at, lest it be reported where the caller is gone.
+            task.exception()
 
     async def close(self) -> None:
         """Wait until what was begun is done, or has failed."""
