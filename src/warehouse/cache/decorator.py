@@ -34,13 +34,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`tags` names those of a request's answer, None where it is not to be kept."""
+    """`tags` names those of a request's answer."""
 
     kind: Kind
-    tags: Callable[[Asked], Sequence[str] | None]
+    tags: Callable[[Asked], Sequence[str]]
 
 
-def cached(kind: Kind, *, tags: Callable[[Asked], Sequence[str] | None]) -> Callable[[F], F]:
+def cached(kind: Kind, *, tags: Callable[[Asked], Sequence[str]]) -> Callable[[F], F]:
     """Answer GET requests from the cache. The endpoint runs only when it has to; invalidation is not its business, for
     units of work release the tags of what they write.
 

@@ -18,7 +18,6 @@ from uuid import UUID
 
 from warehouse import metrics
 from warehouse.cache.store import CacheStore, StoreFailure
-from warehouse.errors import WarehouseError
 
 POLL_SECONDS = 0.25
 LEASE_SECONDS = 1.0
@@ -107,7 +106,7 @@ class Fence:
             begun = self._now()
             try:
                 await self._keep(store)
-            except WarehouseError as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is: the cache is out of use until it is over)
                 log.warning("cache.unwatched error=%s", type(error).__name__)
             metrics.cache_usable.set(self.usable is not None)
             await self._sleep(max(0.0, begun + POLL_SECONDS - self._now()))

@@ -30,8 +30,8 @@ WAYS = 8
 """In which one answer is kept ready to be sent."""
 REMEMBERED = 4096
 """Addresses of which is remembered what they ask for."""
-LONGEST_KEY = 256
-"""Longer ones are hashed."""
+LONGEST = 256
+"""Longer keys are hashed; longer addresses and Accept-Encodings are not remembered, lest a client fill the memory."""
 IN_THREAD = 64 * 1024
 """Bytes from which on a body is compressed beside the event loop."""
 NO_CACHE = re.compile(r"(?:^|[\s,])no-cache(?:$|[\s,])", re.IGNORECASE)
@@ -99,7 +99,9 @@ class CacheMiddleware:
             self._operations = _cached_operations(scope["app"])
         if len(self._targets) >= REMEMBERED:
             self._targets.clear()
-        target = self._targets[address] = _target_at(route_path(scope), scope, self._operations)
+        target = _target_at(route_path(scope), scope, self._operations)
+        if len(address[0]) + len(address[1]) <= LONGEST:
+            self._targets[address] = target
         return target
 
     async def _read(self, target: _Target, scope: Scope, receive: Receive) -> Reading:
@@ -166,34 +168,34 @@ async def _loaded(answer: _Answer, seconds: float, begun: float) -> Loaded:
     body = answer.body
     if answer.status == 200:
         given = dict(answer.headers)
-        etag = given.get(b"etag", b"").decode() or tag_of(body)
+        etag = given.get(b"etag", b"").decode() or _tag_of(body)
         if b"cache-control" not in given:
             headers.append(("cache-control", "private, no-cache"))
         entry = Entry(200, headers, etag, {Encoding.IDENTITY: body}, time.perf_counter() - begun)
-        return Loaded(await with_encodings(entry) if seconds else entry, seconds)
+        return Loaded(await _with_encodings(entry) if seconds else entry, seconds)
     if answer.status == 404 and (problem := orjson.loads(body))["code"] == Code.NOT_FOUND:
         # Of a problem only what is not the single request's.
         return Loaded(Entry(404, (), "", {Encoding.IDENTITY: problem["detail"].encode()}), NEGATIVE_SECONDS)
     return Loaded(Entry(answer.status, headers, "", {Encoding.IDENTITY: body}), 0)
 
 
-def tag_of(body: bytes) -> str:
+def _tag_of(body: bytes) -> str:
     """The strong entity tag of a body that has no version."""
     return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
-async def with_encodings(entry: Entry) -> Entry:
+async def _with_encodings(entry: Entry) -> Entry:
     """The entry with every encoded form that is worth it."""
     body = entry.forms[Encoding.IDENTITY]
     forms = {Encoding.IDENTITY.value: body}
     for encoding in (Encoding.ZSTD, Encoding.GZIP) if len(body) >= MIN_SIZE else ():
-        encoded = await encoded_body(body, encoding)
+        encoded = await _encoded_body(body, encoding)
         if len(encoded) < len(body):
             forms[encoding.value] = encoded
     return replace(entry, forms=forms)
 
 
-async def encoded_body(body: bytes, encoding: Encoding) -> bytes:
+async def _encoded_body(body: bytes, encoding: Encoding) -> bytes:
     if len(body) < IN_THREAD:
         return compress(body, encoding)
     return await asyncio.to_thread(compress, body, encoding)
@@ -239,7 +241,7 @@ async def _found(reading: Reading, accepted: str) -> _Found:
         if encoding is not Encoding.IDENTITY:
             more.append((b"content-encoding", encoding.encode()))
         found = _Found(headers, more, body)
-        if len(entry.answers) < WAYS:
+        if len(entry.answers) < WAYS and len(accepted) <= LONGEST:
             entry.answers[asked] = found
     return found
 
@@ -265,7 +267,7 @@ async def _form(entry: Entry, accepted: str) -> tuple[Encoding, bytes]:
     gains_nothing = len(entry.forms) > 1 or len(plain) < MIN_SIZE
     if gains_nothing and not refuses_identity(accepted):
         return Encoding.IDENTITY, plain
-    return encoding, await encoded_body(plain, encoding)
+    return encoding, await _encoded_body(plain, encoding)
 
 
 def shown(result: Result) -> str:
@@ -319,11 +321,9 @@ def _target_of(operation: _Operation, path: Mapping[str, str], scope: Scope) -> 
         tags = operation.policy.tags(Asked(path, dict(given)))
     except ValueError:
         return None
-    if tags is None:
-        return None
     key = f"{scope['path']}?{b'&'.join(sorted(query.split(b'&'))).decode('latin-1')}" if query else scope["path"]
     return _Target(operation, Wanted(operation.policy.kind, _short(key), tags))
 
 
 def _short(key: str) -> str:
-    return key if len(key) <= LONGEST_KEY else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+    return key if len(key) <= LONGEST else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()

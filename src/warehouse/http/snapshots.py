@@ -49,7 +49,7 @@ class Snapshots:
         form = FORMS[preferred(fields.get(b"accept", b"").decode("latin-1"), list(FORMS))]
         encoding = negotiate(fields.get(b"accept-encoding", b"").decode("latin-1"))
         reading = await self._read(form, encoding, fields)
-        whole = await self._whole(reading.parts, form, encoding)
+        whole = self._whole(reading.parts, form, encoding)
         etag = encoded_etag(whole.etag, encoding)
         headers = {
             "Accept-Ranges": "bytes",
@@ -76,7 +76,7 @@ class Snapshots:
             return PartsReading(Parts(await load(range(SEGMENTS))), Result.BYPASS)
         return await self._cache.read(f"snapshot:{form.media_type}:{encoding}", load)
 
-    async def _whole(self, parts: Parts, form: SnapshotForm, encoding: Encoding) -> _Whole:
+    def _whole(self, parts: Parts, form: SnapshotForm, encoding: Encoding) -> _Whole:
         """Put together once for as long as nothing changes."""
         whole = self._wholes.get(parts)
         if whole is None:
