@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from tests.servers import Backend, DatabaseServer, Servers, Valkey, backends
+from tests.serving import check
 from warehouse.app import create_app
 from warehouse.auth.model import Role
 from warehouse.container import Container
@@ -67,10 +68,11 @@ def database_url(backend: Backend, fresh_database: FreshDatabase) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_url(database_url: str) -> str:
-    """The database of this run with its tables, per backend."""
+def migrated_url(database_url: str) -> Iterator[str]:
+    """The database of this run with its tables, per backend. In the end its balances agree with its ledger."""
     migrate(database_url)
-    return database_url
+    yield database_url
+    check(database_url)
 
 
 @pytest.fixture(scope="session")

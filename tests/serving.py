@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -100,41 +101,49 @@ class WarehouseServer(Process):
         """A new API key."""
         return self.warehouse("keys", "create", f"--role={role}", "--name=test").stdout.strip()
 
-    def check(self) -> None:
-        """Raises `CalledProcessError` where a balance differs from the ledger."""
-        self.warehouse("check")
-
     def warehouse(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run another of the command line's commands on the same database. Raises where it fails."""
-        return subprocess.run(
-            self._warehouse(*arguments),
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=True,
-        )
+        return _run(self._warehouse(*arguments), self.folder)
 
     def _warehouse(self, *arguments: str) -> list[str]:
-        """In an environment where nothing is set but what is set here."""
-        given = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)]
-        settings = {
-            "DATABASE_URL": self.database_url,
-            "DATA_DIR": str(self.folder / "var"),
-            "LOG_LEVEL": "warning",
-            **self.settings,
-        }
-        return [
-            "env",
-            *(f"--unset={name}" for name in given),
-            f"PYTHONPATH={Path(warehouse.__file__).parents[1]}",
-            *(f"{PREFIX}{name}={value}" for name, value in settings.items()),
-            sys.executable,
-            "-m",
-            "warehouse",
-            *arguments,
-        ]
+        return _command({**_settings(self.database_url, self.folder), **self.settings}, *arguments)
+
+
+def check(database_url: str) -> None:
+    """Raises `CalledProcessError` where `warehouse check` finds a balance that differs from the ledger."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run(_command(_settings(database_url, Path(folder)), "check"), Path(folder))
+
+
+def _settings(database_url: str, folder: Path) -> Mapping[str, str]:
+    return {"DATABASE_URL": database_url, "DATA_DIR": str(folder / "var"), "LOG_LEVEL": "warning"}
+
+
+def _command(settings: Mapping[str, str], *arguments: str) -> list[str]:
+    """In an environment where nothing is set but what is set here."""
+    given = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)]
+    return [
+        "env",
+        *(f"--unset={name}" for name in given),
+        f"PYTHONPATH={Path(warehouse.__file__).parents[1]}",
+        *(f"{PREFIX}{name}={value}" for name, value in settings.items()),
+        sys.executable,
+        "-m",
+        "warehouse",
+        *arguments,
+    ]
+
+
+def _run(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=True,
+    )
 
 
 def _established(port: int) -> set[str]:

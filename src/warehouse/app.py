@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -81,10 +81,10 @@ def from_environment() -> ASGIApp:
     gc.collect()
     gc.freeze()
 
-    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    def served(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Without FastAPI's own entrance, which asks for each request whether somebody traces it.
         scope["app"] = app
-        await stack(scope, receive, send)
+        return stack(scope, receive, send)
 
     return served
 
@@ -124,6 +124,5 @@ def _wrap(app: FastAPI, parts: Container) -> None:
     stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)
-    stack = InternalErrorMiddleware(stack)
     stack = HeadMiddleware(stack)
     app.middleware_stack = RequestIdMiddleware(stack)

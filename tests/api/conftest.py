@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from tests.api.contract import Contract
 from tests.conftest import ClientAs, FreshDatabase
 from tests.servers import Backend
-from tests.serving import WarehouseServer
+from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.tables import metadata
@@ -82,6 +82,7 @@ TIMES = ("updated_at", "revoked_at")
 
 @pytest.fixture(scope="session")
 def server(backend: Backend, fresh_database: FreshDatabase) -> Iterator[WarehouseServer]:
-    """Two processes of the server on a database of their own."""
+    """Two processes of the server on a database of their own. In the end its balances agree with its ledger."""
     with WarehouseServer(fresh_database(backend), workers=2) as server:
         yield server
+        check(server.database_url)

@@ -15,6 +15,7 @@ from tests.api.calls import made, new_call, new_code, new_key, new_product, new_
 from tests.api.document import OPERATIONS
 from tests.conftest import FreshDatabase
 from tests.servers import Backend, Valkey
+from tests.serving import check
 from warehouse.app import create_app
 from warehouse.auth.model import Role
 from warehouse.container import Container
@@ -37,6 +38,7 @@ async def container(backend: Backend, fresh_database: FreshDatabase, valkey: Val
     container = Container(Settings(database=DatabaseSettings(url=url), redis=RedisSettings(url=valkey.url())))
     yield container
     await container.close()
+    await asyncio.to_thread(check, url)
 
 
 @pytest.fixture(scope="module")

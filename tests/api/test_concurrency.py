@@ -215,7 +215,3 @@ async def test_batches_that_cross_each_other_all_go_in(server: WarehouseServer, 
     assert {each.json()["failed"] for each in answers} == {0}
     names = [(await admin.get(f"/v1/products/by-sku/{sku}")).json() for sku in skus[::10]]
     assert {(product["name"], product["version"]) for product in names} == {(names[0]["name"], 20)}
-
-
-def test_the_check_is_clean_after_all_that(server: WarehouseServer) -> None:
-    server.check()

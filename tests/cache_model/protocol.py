@@ -8,6 +8,8 @@ What is abstracted, and why nothing is lost by it:
 - An answer is judged in the step that fixes what it will say; when it goes out changes nothing for anybody else. So a
   FILL may come before the answer, long after it, or never.
 - Readers who share a flight are one flight, which owes each of them what was acknowledged when it joined.
+- A process may have copies of values that others have filled, or that have been overwritten since. Whose they are does
+  not matter, for all may be gone at any time: with `copies` any value that was ever filled may be found.
 - Evictions come without end. A wipe is several in a row.
 - A writer that died before its RELEASE is one that takes no further step.
 """
@@ -46,6 +48,7 @@ class Setup:
     flights: int
     writers: int
     versions: int
+    copies: bool = False
     generations: int = 0
     """So many are ever made, each a number of its own, as a check of their renaming; 0 is no limit, and renaming."""
 
@@ -80,7 +83,8 @@ class Shared(NamedTuple):
     committed: Vector
     acknowledged: Vector
     generations: Vector
-    values: tuple[Value | None, ...]
+    values: tuple[frozenset[Value], ...]
+    """Those of each key: one at most, but for copies."""
     made: int = 0
 
 
@@ -112,16 +116,16 @@ class TagProtocol:
     def initial(self) -> tuple[Shared, Iterable[Actor]]:
         items = 1 + max(write.item for write in self.setup.writes)
         tags = 1 + max(tag for write in self.setup.writes for tag in write.tags)
-        shared = Shared((0,) * items, (0,) * items, (MISSING,) * tags, (None,) * len(self.setup.keys))
+        shared = Shared((0,) * items, (0,) * items, (MISSING,) * tags, (frozenset(),) * len(self.setup.keys))
         return shared, (*[Flight()] * self.setup.flights, *[Writer()] * self.setup.writers)
 
     def environment(self, shared: Shared) -> Iterator[Move]:
         for tag, generation in enumerate(shared.generations):
             if generation != MISSING:
                 yield self._without_generation(f"evict generation {tag}", shared, tag)
-        for key, value in enumerate(shared.values):
-            if value:
-                yield Step(f"evict value {key}", stored(shared, key, None))
+        for key, values in enumerate(shared.values):
+            for value in values:
+                yield Step(f"evict value {key}", stored(shared, key, values - {value}))
 
     def steps(self, shared: Shared, actor: Actor) -> Iterator[Move]:
         return self._reading(shared, actor) if isinstance(actor, Flight) else self._writing(shared, actor)
@@ -138,30 +142,34 @@ class TagProtocol:
     def _reading(self, shared: Shared, flight: Flight) -> Iterator[Move]:
         if flight.phase == "idle":
             for key in range(len(self.setup.keys)):
-                yield self._begin(shared, key)
+                yield from self._begin(shared, key)
         elif flight.phase == "begun":
-            yield self._read(shared, flight)
+            yield from self._read(shared, flight)
         elif flight.phase == "missed":
             yield from self._after_miss(shared, flight)
         else:
             yield from self._after_query(shared, flight)
 
-    def _begin(self, shared: Shared, key: int) -> Move:
+    def _begin(self, shared: Shared, key: int) -> Iterator[Move]:
         begun = Flight("begun", key, self._owed(shared, key))
         if self.variant.snapshot_before_generations:
-            return Step(f"open a snapshot for {key}", shared, begun._replace(versions=self._newest(shared, key)))
-        return self._read(shared, begun)
+            yield Step(f"open a snapshot for {key}", shared, begun._replace(versions=self._newest(shared, key)))
+        else:
+            yield from self._read(shared, begun)
 
-    def _read(self, shared: Shared, flight: Flight) -> Move:
-        """MGET of the value and its tags' generations."""
+    def _read(self, shared: Shared, flight: Flight) -> Iterator[Move]:
+        """MGET of the value and its tags' generations, or of these alone where there is a copy."""
         key = flight.key
         generations = of(shared.generations, self.setup.keys[key].tags)
-        value = shared.values[key]
-        if value and self._valid(value, generations):
-            return answer(f"READ {key}, hit", shared, Flight(), value.versions, flight.required)
+        valid = [value for value in shared.values[key] if self._valid(value, generations)]
+        for value in valid:
+            yield answer(f"READ {key}, hit", shared, Flight(), value.versions, flight.required)
+        if valid and not self.setup.copies:
+            return
         if self.variant.query_before_generations and not flight.versions:
-            return Step(f"READ {key}, miss, query", shared, flight._replace(versions=self._newest(shared, key)))
-        return Step(f"READ {key}, miss", shared, flight._replace(phase="missed", generations=generations))
+            yield Step(f"READ {key}, miss, query", shared, flight._replace(versions=self._newest(shared, key)))
+        else:
+            yield Step(f"READ {key}, miss", shared, flight._replace(phase="missed", generations=generations))
 
     def _valid(self, value: Value, generations: Vector) -> bool:
         exist = MISSING not in generations or self.variant.missing_equals_missing
@@ -208,8 +216,9 @@ class TagProtocol:
         generations = flight.generations
         if self.variant.fill_with_current_generations:
             generations = of(shared.generations, self.setup.keys[flight.key].tags)
-        value = None if DEAD in generations else Value(generations, flight.versions)
-        return Step(f"FILL {flight.key}", stored(shared, flight.key, value), Flight())
+        filled = frozenset() if DEAD in generations else frozenset({Value(generations, flight.versions)})
+        before = shared.values[flight.key] if self.setup.copies else frozenset()
+        return Step(f"FILL {flight.key}", stored(shared, flight.key, before | filled), Flight())
 
     def _owed(self, shared: Shared, key: int) -> Vector:
         return of(shared.acknowledged, self.setup.keys[key].items)
@@ -249,7 +258,10 @@ class TagProtocol:
         if self.variant.counters or self.setup.generations:
             return Step(name, gone)
         pairs = zip(self.setup.keys, shared.values, strict=True)
-        values = (None if tag in key.tags and value and LIVE in value.generations else value for key, value in pairs)
+        values = (
+            frozenset(value for value in values if tag not in key.tags or LIVE not in value.generations)
+            for key, values in pairs
+        )
         return Step(name, gone._replace(values=tuple(values)), ended=tag)
 
 
@@ -265,8 +277,8 @@ def answer(name: str, shared: Shared, flight: Flight, versions: Vector, owed: Ve
     return Step(f"{name}: answers {versions} after {owed} was acknowledged", None, flight)
 
 
-def stored(shared: Shared, key: int, value: Value | None) -> Shared:
-    return shared._replace(values=(*shared.values[:key], value, *shared.values[key + 1 :]))
+def stored(shared: Shared, key: int, values: frozenset[Value]) -> Shared:
+    return shared._replace(values=(*shared.values[:key], values, *shared.values[key + 1 :]))
 
 
 def of(whole: Vector, places: Vector) -> Vector:

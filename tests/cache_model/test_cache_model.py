@@ -39,6 +39,8 @@ FENCED = fence.Setup(processes=2, flights=1, writers=1, versions=2, cycles=1)
 
 SPACES: dict[str, Model[Any, Any]] = {
     "an item": TagProtocol(replace(ITEM, flights=4, writers=2, versions=3)),
+    "an item, copies": TagProtocol(replace(ITEM, flights=3, writers=2, versions=3, copies=True)),
+    "an item and a page, copies": TagProtocol(replace(ITEM_AND_PAGE, copies=True)),
     "an item and a list": TagProtocol(replace(ITEM_AND_LIST, writers=2, versions=2)),
     "an item and a page": TagProtocol(replace(ITEM_AND_PAGE, versions=2)),
     "a page of three tags": TagProtocol(replace(PAGE_OF_THREE_TAGS, versions=2)),

@@ -64,7 +64,7 @@ class Process:
         clock = Clock(loop, 1 + DRIFT * chances.one_of((-1, 0, 1)), 1e6 * chances.random())
         store = _store(world, self.links["store"])
         self.fence = Fence(LinkedControl(world.database, self.links["control"]), clock.now, clock.sleep)
-        self.cache = Cache(store, self.fence, plan.chance_of(chances))
+        self.cache = Cache(store, self.fence, plan.chance_of(chances), clock.now)
         self.segments = SegmentCache(store, self.fence, KIND, PAGES[-1].tags, max(1.0, plan.kept_seconds[0]))
         self.invalidator = Invalidator(self.fence, None if self.outside else store)
         self._world = world

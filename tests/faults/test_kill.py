@@ -15,7 +15,7 @@ from tests.api.calls import Json, Records, new_key, new_records
 from tests.api.crowd import crowd, new_client
 from tests.conftest import FreshDatabase
 from tests.servers import Backend, backends
-from tests.serving import WarehouseServer
+from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
 
 LONG = os.environ.get("WAREHOUSE_TEST_STEPS") == "long"
@@ -125,7 +125,7 @@ async def test_a_killed_server_loses_no_command_and_does_none_twice(
                 )
                 for sent in load.sent:
                     await _check_effect(client, sent)
-            server.check()
+            check(server.database_url)
 
 
 async def _killed_under_load(server: WarehouseServer, key: str, chance: random.Random) -> Load:

@@ -13,6 +13,7 @@ from tests.contract.ledger import Ledger
 from tests.process import free_port
 from tests.programs import valkey_program
 from tests.servers import HOST, Backend
+from tests.serving import check
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import migrate
@@ -64,11 +65,12 @@ def pinned_valkey(tmp_path: Path) -> PinnedValkey:
 
 
 @pytest.fixture(scope="session")
-def own_url(backend: Backend, fresh_database: FreshDatabase) -> str:
+def own_url(backend: Backend, fresh_database: FreshDatabase) -> Iterator[str]:
     """A migrated database that only the tests of workers use: a worker ends reservations of anybody's."""
     url = fresh_database(backend)
     migrate(url)
-    return url
+    yield url
+    check(url)
 
 
 @pytest.fixture(scope="session")

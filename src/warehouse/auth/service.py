@@ -59,7 +59,13 @@ class ApiKeyService:
         A revoked or rotated-away key is refused at the latest `LIFE` seconds after, in every process. Raises
         `Unavailable` where the database does not answer.
         """
-        known = self._cache.recent(secret_text) or await self._known(secret_text)
+        return self.recent(secret_text) or self._caller(await self._known(secret_text))
+
+    def recent(self, secret_text: str) -> Caller | None:
+        """As `verify`, from what was found out within the last `LIFE` seconds; None where that does not tell."""
+        return self._caller(self._cache.recent(secret_text))
+
+    def _caller(self, known: KnownKey | None) -> Caller | None:
         now = self._now()
         if known is None or not known.key.usable(now):
             return None

@@ -23,6 +23,7 @@ class Garbage(Exception):
 class Entry:
     """`headers` are all that do not depend on the encoding; `etag` is quoted, and that of the plain body. `forms` holds
     the body by content coding, "identity" always among them where there is one. `cost` is the seconds its making took.
+    One that is `timed` holds up to a certain time only, with nothing written meanwhile.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Entry:
     etag: str
     forms: Mapping[str, bytes]
     cost: float = 0.0
+    timed: bool = False
     answers: dict[Any, Any] = field(default_factory=dict, compare=False)
     """What its sender has made of it, for the next time."""
 
@@ -40,6 +42,7 @@ def encode(entry: Entry, generations: Sequence[bytes]) -> bytes:
         entry.headers,
         entry.etag,
         entry.cost,
+        entry.timed,
         [(name, len(body)) for name, body in entry.forms.items()],
     ]
     description = orjson.dumps(described)
@@ -59,13 +62,13 @@ def decode(value: bytes, generations: Sequence[bytes]) -> Entry | None:
     if value[HEAD.size : start] != b"".join(generations):
         return None
     try:
-        status, headers, etag, cost, lengths = _described(value[start : start + length])
+        status, headers, etag, cost, timed, lengths = _described(value[start : start + length])
         forms: dict[str, bytes] = {}
         position = start + length
         for name, size in lengths:
             forms[name] = value[position : position + size]
             position += size
-        return Entry(status, [(name, text) for name, text in headers], etag, forms, cost)
+        return Entry(status, [(name, text) for name, text in headers], etag, forms, cost, timed)
     except (TypeError, ValueError) as error:
         raise Garbage from error
 

@@ -27,7 +27,7 @@ CLOSED_SECONDS = 5.0
 """To stay off at least, so that a process that alone cannot reach the store does not switch it off all the time."""
 PROBE_SECONDS = 10.0
 
-FORMAT = "w1"
+FORMAT = "w2"
 """Part of every key. Another layout of values gets another one."""
 
 log = logging.getLogger(__name__)

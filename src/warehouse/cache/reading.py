@@ -7,6 +7,7 @@ A fill that comes too late carries old generations, and nobody will ever take it
 import asyncio
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from warehouse import metrics
 from warehouse.cache.entry import Entry
 from warehouse.cache.fence import Fence, View
 from warehouse.cache.store import CacheStore, StoreFailure
-from warehouse.cache.values import Decoder, keep, settled, tag_key, value_key
+from warehouse.cache.values import Copies, keep, settled, tag_key, value_key
 
 LEASE_SECONDS = 1.0
 """For so long one process may be about to fill a value."""
@@ -112,29 +113,53 @@ class _Flight:
 class Cache:
     """`chance` gives numbers from 0 to 1, for what is not to happen everywhere at once."""
 
-    def __init__(self, store: CacheStore, fence: Fence, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        store: CacheStore,
+        fence: Fence,
+        chance: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._fence = fence
         self._chance = chance
-        self._decoder = Decoder()
+        self._copies = Copies(monotonic)
         self._flights: dict[str, _Flight] = {}
 
     async def read(self, wanted: Wanted, load: Load) -> Reading:
         """From the cache, or else by `load`, whose queries see whatever was committed when it is called. Raises what
         `load` raises."""
-        reading = await self._read(wanted, load)
+        sampled = self._chance() * SAMPLE < 1
+        reading = None if sampled else await self._copied(wanted)
+        if reading is None:
+            reading = await self._read(wanted, load, sampled=sampled)
         metrics.count_cache_read(wanted.kind, reading.result)
         return reading
 
-    async def _read(self, wanted: Wanted, load: Load) -> Reading:
+    async def _copied(self, wanted: Wanted) -> Reading | None:
+        """What this process has a copy of, if that still counts: the quickest way, and that of most reads."""
+        view = self._fence.usable
+        if view is None:
+            return None
+        keys = wanted.under(view.prefix)
+        copy = self._copies.trusted(keys.value)
+        if copy is None:
+            return None
+        try:
+            generations = await self._store.fetch(keys.tags)
+        except StoreFailure:
+            return None
+        return _hit(copy.entry) if generations == copy.generations else None
+
+    async def _read(self, wanted: Wanted, load: Load, *, sampled: bool) -> Reading:
         view = self._fence.usable
         if view is None:
             return await self._bypass(wanted, load)
-        attempt = _Attempt(self._store, self._decoder, view, wanted)
+        attempt = _Attempt(self._store, self._copies, view, wanted)
         try:
             for _ in range(ROUNDS):
                 if (entry := await attempt.look()) is not None:
-                    return await self._hit(attempt, entry, load)
+                    return await self._hit(attempt, entry, load) if sampled else _hit(entry)
                 if (reading := await self._fly(attempt, load)) is not None:
                     return reading
         except StoreFailure:
@@ -160,7 +185,7 @@ class Cache:
             flight.ended.set()
 
     async def _hit(self, attempt: "_Attempt", entry: Entry, load: Load) -> Reading:
-        if self._chance() * SAMPLE >= 1 or attempt.key in self._flights or not await self._is_due(attempt, entry):
+        if attempt.key in self._flights or not await self._is_due(attempt, entry):
             return _hit(entry)
         return await self._fly(attempt, load, Result.REFRESH) or _hit(entry)
 
@@ -199,9 +224,9 @@ def _hit(entry: Entry) -> Reading:
 class _Attempt:
     """One read under one view: the generations last looked at are those that a fill carries."""
 
-    def __init__(self, store: CacheStore, decoder: Decoder, view: View, wanted: Wanted) -> None:
+    def __init__(self, store: CacheStore, copies: Copies, view: View, wanted: Wanted) -> None:
         self._store = store
-        self._decoder = decoder
+        self._copies = copies
         self._kind = wanted.kind
         self._keys = wanted.under(view.prefix)
         self.key = self._keys.value
@@ -212,7 +237,7 @@ class _Attempt:
         """The entry, if it counts; else the generations are there for a fill."""
         value, *found = await self._store.fetch(self._keys.looked_at)
         self._generations = await settled(self._store, self._keys.tags, found)
-        return self._decoder.counting(self._kind, self.key, value, self._generations)
+        return self._copies.counting(self._kind, self.key, value, self._generations)
 
     async def lease(self) -> bool:
         self._leased = await self._store.lease(self._keys.lease, LEASE_SECONDS)

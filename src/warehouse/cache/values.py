@@ -3,14 +3,17 @@ next reader replaces."""
 
 import random
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from warehouse import metrics
 from warehouse.cache.entry import GENERATION_BYTES, Entry, Garbage, decode, encode
 from warehouse.cache.store import CacheStore, StoreFailure
 
-SMALL = 16 * 1024
-REMEMBERED = 2048
+SMALL = 64 * 1024
+REMEMBERED_BYTES = 64 * 1024 * 1024
+TRUSTED_SECONDS = 5.0
+"""So long what was seen in the store is taken to be there still: beyond its time, that is, by no more."""
 TTL_SPREAD = 0.1
 """By up to so much values live shorter than they might, so that those made together do not go together."""
 
@@ -46,25 +49,52 @@ def counting(kind: str, value: bytes | None, generations: Sequence[bytes]) -> En
         return None
 
 
-class Decoder:
-    """Remembers what small values hold: to compare two costs next to nothing, to read one again many times as much."""
+@dataclass(slots=True)
+class Copy:
+    """Of a value in the store, under the generations that it counts under."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[bytes, Sequence[bytes], Entry]] = {}
+    value: bytes
+    generations: Sequence[bytes]
+    entry: Entry
+    seen: float
+
+
+class Copies:
+    """Small values as they were seen in the store. To see that one still counts takes the generations of its tags, and
+    they tell all: whatever a copy was made of, it is as good as the value in the store. `now` is monotonic."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._copies: dict[str, Copy] = {}
+        self._bytes = 0
+
+    def trusted(self, key: str) -> Copy | None:
+        """The copy, where the value need not be looked for."""
+        copy = self._copies.get(key)
+        if copy is None or copy.entry.timed or self._now() >= copy.seen + TRUSTED_SECONDS:
+            return None
+        return copy
 
     def counting(self, kind: str, key: str, value: bytes | None, generations: Sequence[bytes]) -> Entry | None:
-        """As the function of this name."""
+        """As the function of this name, which has less to do where the value is known."""
         if value is None:
             return None
-        known = self._known.get(key)
-        if known is not None and known[0] == value and known[1] == generations:
-            return known[2]
+        copy = self._copies.get(key)
+        if copy is not None and copy.value == value and copy.generations == generations:
+            copy.seen = self._now()
+            return copy.entry
         entry = counting(kind, value, generations)
         if entry is not None and len(value) <= SMALL:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[key] = value, generations, entry
+            self._keep(key, Copy(value, generations, entry, self._now()))
         return entry
+
+    def _keep(self, key: str, copy: Copy) -> None:
+        before = self._copies.pop(key, None)
+        self._bytes += len(copy.value) - (len(before.value) if before else 0)
+        if self._bytes > REMEMBERED_BYTES:
+            self._copies.clear()
+            self._bytes = len(copy.value)
+        self._copies[key] = copy
 
 
 async def keep(

@@ -1,5 +1,6 @@
 """Who is asking. It stands before the routing, so that what nobody thought of is refused as well."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,6 +14,10 @@ from warehouse.http.routes import route_path
 
 
 class Verifier(Protocol):
+    def recent(self, secret_text: str) -> Caller | None:
+        """As `verify`, from what was found out a moment ago; None where that does not tell."""
+        ...
+
     async def verify(self, secret_text: str) -> Caller | None:
         """None for what is not a usable key. Raises `Unavailable` where that cannot be found out."""
         ...
@@ -26,21 +31,29 @@ class AuthenticationMiddleware:
         self._verifier = verifier
         self._public = public
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or self._public.covers(route_path(scope)):
-            return await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
+        scheme, _, secret = fields_of(scope).get(b"authorization", b"").decode("latin-1").partition(" ")
+        secret_text = secret.strip(" ") if scheme.lower() == "bearer" else ""
+        if (caller := self._verifier.recent(secret_text)) is None:
+            return self._ask(secret_text, scope, receive, send)
+        # No coroutine of its own where nobody has to be asked.
+        scope.setdefault("state", {})["caller"] = caller
+        return self._app(scope, receive, send)
+
+    async def _ask(self, secret_text: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            caller = await self._caller(fields_of(scope).get(b"authorization", b"").decode("latin-1"))
+            caller = await self._caller(secret_text)
         except WarehouseError as error:
             return await problem_for(error, scope)(scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         return await self._app(scope, receive, send)
 
-    async def _caller(self, authorization: str) -> Caller:
-        scheme, _, secret = authorization.partition(" ")
-        if scheme.lower() != "bearer":
+    async def _caller(self, secret_text: str) -> Caller:
+        if not secret_text:
             raise Unauthenticated("Send your API key as Authorization: Bearer <key>.")
-        caller = await self._verifier.verify(secret.strip(" "))
+        caller = await self._verifier.verify(secret_text)
         if caller is None:
             raise Unauthenticated("This API key is not known, has expired or was revoked.")
         return caller

@@ -41,6 +41,7 @@ NOT_KEPT = frozenset({b"content-length", b"etag", b"vary"})
 
 KEPT_UNTIL = "kept_until"
 """In the state of a request whose answer may be kept: the monotonic time up to which."""
+ALWAYS = float("inf")
 SHOWN = {
     Result.HIT: "hit",
     Result.NEGATIVE: "hit; detail=negative",
@@ -110,7 +111,7 @@ class CacheMiddleware:
 
         asked_anew = asks_anew(fields_of(scope))
         if self._cache is not None and not asked_anew:
-            scope.setdefault("state", {})[KEPT_UNTIL] = float("inf")
+            scope.setdefault("state", {})[KEPT_UNTIL] = ALWAYS
             return await self._cache.read(target.wanted, load)
         return Reading((await load()).entry, Result.REQUEST if asked_anew else Result.BYPASS)
 
@@ -120,7 +121,7 @@ class CacheMiddleware:
         inner = {**scope, "headers": [each for each in scope["headers"] if each[0] not in NOT_ASKED]}
         await self._app(inner, receive, answer.take)
         seconds = self._seconds[target.operation.policy.kind] if is_kept(scope) else 0
-        return await _loaded(answer, min(seconds, _seconds_left(scope)), begun)
+        return await _loaded(answer, seconds, _kept_until(scope), begun)
 
 
 def asks_anew(fields: Mapping[bytes, bytes]) -> bool:
@@ -139,9 +140,9 @@ def keep_for(scope: Scope, seconds: float) -> None:
     scope["state"][KEPT_UNTIL] = min(scope["state"][KEPT_UNTIL], time.monotonic() + seconds)
 
 
-def _seconds_left(scope: Scope) -> float:
-    until: float = scope.get("state", {}).get(KEPT_UNTIL, float("inf"))
-    return max(0.0, until - time.monotonic())
+def _kept_until(scope: Scope) -> float:
+    until: float = scope.get("state", {}).get(KEPT_UNTIL, ALWAYS)
+    return until
 
 
 @dataclass(slots=True)
@@ -163,7 +164,7 @@ class _Answer:
         return b"".join(self.parts)
 
 
-async def _loaded(answer: _Answer, seconds: float, begun: float) -> Loaded:
+async def _loaded(answer: _Answer, seconds: float, until: float, begun: float) -> Loaded:
     headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers if name not in NOT_KEPT]
     body = answer.body
     if answer.status == 200:
@@ -171,7 +172,8 @@ async def _loaded(answer: _Answer, seconds: float, begun: float) -> Loaded:
         etag = given.get(b"etag", b"").decode() or _tag_of(body)
         if b"cache-control" not in given:
             headers.append(("cache-control", "private, no-cache"))
-        entry = Entry(200, headers, etag, {Encoding.IDENTITY: body}, time.perf_counter() - begun)
+        entry = Entry(200, headers, etag, {Encoding.IDENTITY: body}, time.perf_counter() - begun, timed=until < ALWAYS)
+        seconds = max(0.0, min(seconds, until - time.monotonic()))
         return Loaded(await _with_encodings(entry) if seconds else entry, seconds)
     if answer.status == 404 and (problem := orjson.loads(body))["code"] == Code.NOT_FOUND:
         # Of a problem only what is not the single request's.

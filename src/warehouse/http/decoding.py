@@ -1,13 +1,14 @@
 """Request bodies that come compressed."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import zstandard
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from warehouse.errors import FieldError, MalformedRequest, TooLarge, UnsupportedCoding
+from warehouse.http.headers import fields_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import changed
 
@@ -28,13 +29,16 @@ class RequestDecodingMiddleware:
         self._app = app
         self._max = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        named = [value for name, value in scope["headers"] if name == b"content-encoding"]
-        coding = b",".join(named).decode("latin-1").strip(" \t").lower()
+            return self._app(scope, receive, send)
+        coding = fields_of(scope).get(b"content-encoding", b"").decode("latin-1").strip(" \t").lower()
+        # No coroutine of its own where there is nothing to do.
         if coding in ("", "identity"):
-            return await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
+        return self._decoded(coding, scope, receive, send)
+
+    async def _decoded(self, coding: str, scope: Scope, receive: Receive, send: Send) -> None:
         if coding not in _DECODERS:
             unknown = UnsupportedCoding("Send the body in one coding, gzip or zstd, or without Content-Encoding.")
             return await problem_for(unknown, scope)(scope, receive, send)

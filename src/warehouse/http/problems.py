@@ -201,8 +201,13 @@ class InternalErrorMiddleware:
         except Exception:
             if begun:
                 raise
-            log.exception("http.failed method=%s", scope["method"])
-            await problem_for(InternalError(), scope)(scope, receive, send)
+            await answer_failure(scope, receive, send)
+
+
+async def answer_failure(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 500 for the exception that is being handled, and log it."""
+    log.exception("http.failed method=%s", scope["method"])
+    await problem_for(InternalError(), scope)(scope, receive, send)
 
 
 def _headers(error: WarehouseError) -> dict[str, str]:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.faults.cache.wire import Answer, Caller, Connection
 from tests.faults.proxy import Proxy
 from tests.servers import HOST, Valkey
-from tests.serving import WarehouseServer
+from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
 from warehouse.storage.migrations import migrate
 
@@ -119,7 +119,7 @@ class Stage:
 async def staged(
     database_url: str, kind: type[StagedServer] = StagedServer, options: Sequence[str] = ()
 ) -> AsyncIterator[Stage]:
-    """On an empty database. `kind` is that of the servers, `options` are Valkey's."""
+    """On an empty database, checked for drift in the end. `kind` is that of the servers, `options` are Valkey's."""
     await asyncio.to_thread(migrate, database_url)
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(ReturningValkey(*options))
@@ -132,6 +132,7 @@ async def staged(
         # that lives as long as the loop.
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
         yield Stage(servers, valkey, proxy, Caller(servers[0].key(Role.ADMIN)))
+    await asyncio.to_thread(check, database_url)
 
 
 def _stop(server: WarehouseServer) -> None:

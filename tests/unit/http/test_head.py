@@ -103,7 +103,7 @@ async def test_the_answer_to_head_waits_for_no_more_than_the_first_piece() -> No
     async def send(message: Message) -> None:
         sent.append(message)
 
-    task = asyncio.create_task(HeadMiddleware(endless)(http_scope(method="HEAD"), receive, send))
+    task = asyncio.ensure_future(HeadMiddleware(endless)(http_scope(method="HEAD"), receive, send))
     await answered.wait()
     task.cancel()
     assert sent == [start(), {"type": "http.response.body", "body": b""}]
