@@ -79,7 +79,7 @@ class Container:
             return None
         names = [tags.segment(number) for number in range(tags.SEGMENTS)]
         seconds = self.settings.cache.snapshot_seconds
-        return SegmentCache(self.store, self.fence, Kind.SNAPSHOT, names, seconds)
+        return SegmentCache(self.store, self.fence, Kind.SNAPSHOT, tags.PRODUCTS, names, seconds)
 
     async def _check_database(self) -> None:
         if not await self.is_migrated():

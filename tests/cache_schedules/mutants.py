@@ -8,8 +8,8 @@ from pytest import MonkeyPatch  # noqa: PT013 (half of the lines here name it)
 from tests.cache_schedules.process import Process
 from tests.cache_schedules.servers import Command, Database
 from warehouse.cache import fence as fences
+from warehouse.cache import invalidation, values
 from warehouse.cache import reading as readings
-from warehouse.cache import values
 from warehouse.cache.entry import GENERATION_BYTES, HEAD, Entry, decode
 from warehouse.cache.fence import Fence, View
 from warehouse.cache.invalidation import Invalidator
@@ -181,17 +181,34 @@ def segments_carry_the_generations_of_their_time(patch: MonkeyPatch) -> None:
     keep = SegmentCache._keep
 
     async def late(self: SegmentCache, key: str, view: View, made: Mapping[int, tuple[Entry, bytes]]) -> None:
-        generations = await self._generations(view)
+        generations = await self._generations(view, self._tags)
         await keep(self, key, view, {number: (entry, generations[number]) for number, (entry, _) in made.items()})
 
     patch.setattr(SegmentCache, "_keep", late)
 
 
 def segments_in_memory_always_count(patch: MonkeyPatch) -> None:
-    def lax(self: SegmentCache, key: str, view: View, generations: Sequence[bytes]) -> Parts | None:
+    async def lax(self: SegmentCache, key: str, view: View) -> Parts | None:
         return self._known[key].parts if key in self._known else None
 
-    patch.setattr(SegmentCache, "_still_counting", lax)
+    patch.setattr(SegmentCache, "_unchanged", lax)
+
+
+def the_generation_of_the_whole_is_read_after_those_of_its_parts(patch: MonkeyPatch) -> None:
+    generations = SegmentCache._generations
+    read: dict[SegmentCache, list[bytes]] = {}
+
+    async def early(self: SegmentCache, view: View, tags: Sequence[str]) -> list[bytes]:
+        if tags == [self._whole]:
+            read[self] = await generations(self, view, self._tags)
+            return await generations(self, view, tags)
+        return read[self]
+
+    patch.setattr(SegmentCache, "_generations", early)
+
+
+def wholes_are_released_before_their_parts(patch: MonkeyPatch) -> None:
+    patch.setattr(invalidation, "is_whole", lambda tag: ":" in tag)
 
 
 # The fence
@@ -265,6 +282,8 @@ MUTANTS: Sequence[Callable[[MonkeyPatch], None]] = (
     fetches_join_one_that_was_sent,
     segments_carry_the_generations_of_their_time,
     segments_in_memory_always_count,
+    the_generation_of_the_whole_is_read_after_those_of_its_parts,
+    wholes_are_released_before_their_parts,
     a_lease_counts_from_the_answer,
     a_view_never_grows_old,
     a_fence_is_not_waited_for,

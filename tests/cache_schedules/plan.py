@@ -23,18 +23,19 @@ class Page(NamedTuple):
     segmented: bool = False
 
 
+WHOLE = "items"
 SINGLE = (Page("first", (0,), ("item:0",)), Page("second", (1,), ("item:1",)))
 PAGES = (
     *SINGLE,
     Page("both", (0, 1), ("item:0", "item:1")),
-    Page("all", (0, 1), ("items",)),
+    Page("all", (0, 1), (WHOLE,)),
     Page("segments", (0, 1), ("item:0", "item:1"), segmented=True),
 )
 
 
 def tags_of(item: int) -> Sequence[str]:
     """Which a write of the item releases."""
-    return "items", f"item:{item}"
+    return WHOLE, f"item:{item}"
 
 
 @dataclass(frozen=True)

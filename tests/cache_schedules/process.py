@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from tests.cache_schedules.client import Client
 from tests.cache_schedules.loop import SeededLoop, context_of
 from tests.cache_schedules.network import Link
-from tests.cache_schedules.plan import DRIFT, PAGES, Page, tags_of
+from tests.cache_schedules.plan import DRIFT, PAGES, WHOLE, Page, tags_of
 from tests.cache_schedules.servers import Command, LinkedControl, LinkedStore
 from tests.cache_schedules.world import Violation, World
 from warehouse.cache.entry import Entry
@@ -65,7 +65,8 @@ class Process:
         store = _store(world, self.links["store"])
         self.fence = Fence(LinkedControl(world.database, self.links["control"]), clock.now, clock.sleep)
         self.cache = Cache(store, self.fence, plan.chance_of(chances), clock.now)
-        self.segments = SegmentCache(store, self.fence, KIND, PAGES[-1].tags, max(1.0, plan.kept_seconds[0]))
+        seconds = max(1.0, plan.kept_seconds[0])
+        self.segments = SegmentCache(store, self.fence, KIND, WHOLE, PAGES[-1].tags, seconds)
         self.invalidator = Invalidator(self.fence, None if self.outside else store)
         self._world = world
         self._name = f"process {number}"

@@ -11,7 +11,7 @@ from tests.cache_schedules.loop import Chances, SeededLoop, run
 from tests.cache_schedules.plan import drawn
 from tests.cache_schedules.trace import Trace
 from tests.cache_schedules.world import World
-from warehouse.cache import redis
+from warehouse.cache import invalidation, redis
 
 SHOWN = 150
 """The last lines of a trace."""
@@ -40,7 +40,11 @@ def perform(seed: int) -> Outcome:
     chances = Chances(seed)
     # The production code spreads times to live by the common generator.
     random.seed(seed)
-    with closing(SeededLoop(chances)) as loop, patch.object(redis, "time", loop):
+    with (
+        closing(SeededLoop(chances)) as loop,
+        patch.object(redis, "time", loop),
+        patch.object(invalidation, "CHUNK", 1),
+    ):
         world = World(drawn(chances), chances, loop)
         try:
             outcome = run(loop, _acted(world))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from warehouse import metrics
 from warehouse.cache.fence import Fence, View
 from warehouse.cache.store import CacheStore, StoreFailure
+from warehouse.cache.tags import is_whole
 from warehouse.cache.values import tag_key
 
 CHUNK = 1000
@@ -54,7 +55,7 @@ class Invalidator:
     async def _drop(self, view: View, tags: Collection[str]) -> bool:
         if self._store is None:
             return False
-        keys = [tag_key(view.prefix, tag) for tag in tags]
+        keys = [tag_key(view.prefix, tag) for tag in sorted(tags, key=is_whole)]
         try:
             for start in range(0, len(keys), CHUNK):
                 await self._store.drop(keys[start : start + CHUNK])

@@ -38,22 +38,27 @@ class PartsReading:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """As in the store, a part counts while its tag has this generation; and until a time of the loop's clock."""
+    """As in the store, a part counts while its tag has this generation; all count while the `whole` has the one that it
+    had before those of the parts were read; and until a time of the loop's clock."""
 
     prefix: str
+    whole: bytes
     generations: Sequence[bytes]
     parts: Parts
     until: float
 
 
 class SegmentCache:
-    """Values whose parts have these `tags`. A process keeps the latest for itself, so that reading again what nobody
-    has written to takes the generations alone."""
+    """Values whose parts have these `tags`, and the tag `whole` that every write to any part releases last. A process
+    keeps the latest for itself, so that reading again what nobody has written to takes one generation alone."""
 
-    def __init__(self, store: CacheStore, fence: Fence, kind: str, tags: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self, store: CacheStore, fence: Fence, kind: str, whole: str, tags: Sequence[str], seconds: float
+    ) -> None:
         self._store = store
         self._fence = fence
         self._kind = kind
+        self._whole = whole
         self._tags = tags
         self._seconds = seconds
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -70,31 +75,35 @@ class SegmentCache:
         if view is None:
             return await self._bypass(load)
         try:
-            if (parts := self._still_counting(key, view, await self._generations(view))) is not None:
+            if (parts := await self._unchanged(key, view)) is not None:
                 return PartsReading(parts, Result.HIT)
             async with self._locks[key]:
                 # What another has read meanwhile counts here only if it still does now.
-                generations = await self._generations(view)
-                if (parts := self._still_counting(key, view, generations)) is not None:
+                if (parts := await self._unchanged(key, view)) is not None:
                     return PartsReading(parts, Result.HIT)
-                return await self._completed(key, view, generations, load)
+                return await self._completed(key, view, load)
         except StoreFailure:
             return await self._bypass(load)
 
     async def _bypass(self, load: LoadParts) -> PartsReading:
         return PartsReading(Parts(await load(range(len(self._tags)))), Result.BYPASS)
 
-    async def _generations(self, view: View) -> list[bytes]:
-        keys = [tag_key(view.prefix, tag) for tag in self._tags]
+    async def _generations(self, view: View, tags: Sequence[str]) -> list[bytes]:
+        keys = [tag_key(view.prefix, tag) for tag in tags]
         return await settled(self._store, keys, await self._store.fetch(keys))
 
-    def _still_counting(self, key: str, view: View, generations: Sequence[bytes]) -> Parts | None:
+    async def _unchanged(self, key: str, view: View) -> Parts | None:
+        """What this process has, if nothing has been written to any part of it."""
         known = self._known.get(key)
-        if known is None or known.until < _now():
+        if known is None or known.prefix != view.prefix or known.until < _now():
             return None
-        return known.parts if (known.prefix, known.generations) == (view.prefix, generations) else None
+        current = await self._store.fetch([tag_key(view.prefix, self._whole)])
+        return known.parts if current == [known.whole] else None
 
-    async def _completed(self, key: str, view: View, generations: Sequence[bytes], load: LoadParts) -> PartsReading:
+    async def _completed(self, key: str, view: View, load: LoadParts) -> PartsReading:
+        # The whole's before those of the parts: if it is still current later, nothing was released in between.
+        [generation] = await self._generations(view, [self._whole])
+        generations = await self._generations(view, self._tags)
         parts = self._in_memory(key, view, generations)
         until = self._known[key].until if parts else _now() + self._seconds
         parts |= await self._in_store(key, view, {n: generations[n] for n in range(len(generations)) if n not in parts})
@@ -103,7 +112,7 @@ class SegmentCache:
             parts |= zip(missing, await load(missing), strict=True)
             await self._keep(key, view, {number: (parts[number], generations[number]) for number in missing})
         whole = Parts([parts[number] for number in range(len(generations))])
-        self._remember(key, _Known(view.prefix, generations, whole, until))
+        self._remember(key, _Known(view.prefix, generation, generations, whole, until))
         return PartsReading(whole, Result.MISS if missing else Result.HIT)
 
     def _in_memory(self, key: str, view: View, generations: Sequence[bytes]) -> dict[int, Entry]:

@@ -17,6 +17,12 @@ SEGMENTS = 256
 """The parts into which the catalogue is divided."""
 
 
+def is_whole(tag: str) -> bool:
+    """Whether it stands for all records of a kind. A release ends with such tags: whoever finds one that is still there
+    finds that nothing has been released of what belongs to it."""
+    return ":" not in tag
+
+
 def segment_of(product_id: UUID) -> int:
     """The last byte of an id is random, so the segments are of one size."""
     return product_id.bytes[-1]
