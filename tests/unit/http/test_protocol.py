@@ -17,7 +17,14 @@ OFFER = (
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the request's path and body."""
+    """Answers with the request's path and body; or in two pieces of 100,000 bytes, the second not before it is asked
+    for."""
+    if scope["path"] == "/pieces":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"200000")]})
+        await send({"type": "http.response.body", "body": b"1" * 100_000, "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b"2" * 100_000})
+        return
     body, more = b"", True
     while more:
         message = await receive()
@@ -76,6 +83,36 @@ async def test_the_connection_goes_on_after_an_ignored_offer(
     assert await answer(reader) == {"path": "/second", "body": "hi"}
     writer.write(b"GET /third HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n")
     assert await answer(reader) == {"path": "/third", "body": ""}
+
+
+async def test_an_answer_to_head_is_its_head(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    reader, writer = connection
+    writer.write(b"HEAD /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert await answer(reader) == {"path": "/second", "body": ""}
+
+
+async def test_the_first_piece_of_an_answer_does_not_wait_for_the_next(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    reader, writer = connection
+    writer.write(b"POST /pieces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert await asyncio.wait_for(reader.readexactly(100_000), 5) == b"1" * 100_000
+    writer.write(b"go")
+    assert await asyncio.wait_for(reader.readexactly(100_000), 5) == b"2" * 100_000
+
+
+async def test_a_client_that_waits_is_told_to_go_on(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    reader, writer = connection
+    writer.write(b"POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"hi")
+    assert await answer(reader) == {"path": "/first", "body": "hi"}
 
 
 async def test_what_is_no_http_is_answered_with_400(
