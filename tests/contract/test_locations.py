@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.contract.ledger import write
 from tests.contract.rows import records
 from warehouse.catalogue.model import ProductDraft
 from warehouse.clock import utc_now
@@ -358,7 +359,7 @@ class TestLocations:
         async with uow_factory() as uow:
             product = await uow.products.add(new_id(), ProductDraft(new_code("S"), "Salt"), utc_now())
             key = BalanceKey(product.id, location.id, NO_LOT)
-            await uow.stock.apply(BalanceChange(key, warehouse.id, on_hand=3, reserved=0, guarded=True), utc_now())
+            assert await write(uow, BalanceChange(key, warehouse.id, on_hand=3, reserved=0, guarded=True))
             await uow.commit()
         with pytest.raises(Conflict) as refusal:
             await service.delete_location(location.id, None)
