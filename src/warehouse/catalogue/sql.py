@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import Update
 
 from warehouse.cache import tags
 from warehouse.catalogue.model import (
@@ -58,34 +59,32 @@ class SqlProductRepository:
         self._dialect = connection.dialect.name
 
     async def get(self, product_id: UUID) -> Product | None:
-        return await self._one(products.c.id == product_id)
+        return await self._one(_by(products.c.id), product_id)
 
     async def by_sku(self, sku: str) -> Product | None:
-        return await self._one(products.c.sku_key == sku_key(sku))
+        return await self._one(_by(products.c.sku_key), sku_key(sku))
 
     async def find(self, ids: Collection[UUID], skus: Collection[str]) -> list[Product]:
         keys = list({sku_key(sku) for sku in skus})
         found: dict[UUID, Product] = {}
         for column, values in ((products.c.id, list(ids)), (products.c.sku_key, keys)):
             for start in range(0, len(values), CHUNK):
-                statement = select(*COLUMNS).where(column.in_(values[start : start + CHUNK]))
-                rows = await self._connection.execute(statement)
+                rows = await self._connection.execute(_among(column), {"some": values[start : start + CHUNK]})
                 found.update((row.id, _product(row)) for row in rows)
         return list(found.values())
 
     async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
         self._touch(tags.written_product(product_id, sku_key(draft.sku)))
         with _unique_sku(draft.sku):
-            await self._connection.execute(insert(products), self._values(draft, product_id, 1, at, at))
+            await self._connection.execute(_INSERT, self._values(draft, product_id, 1, at, at))
         return _made(product_id, draft, 1, at, at)
 
     async def replace(self, product: Product, draft: ProductDraft, at: datetime) -> Product | None:
         self._touch(tags.written_product(product.id, sku_key(product.sku), sku_key(draft.sku)))
         values = self._values(draft, product.id, product.version + 1, product.created_at, at)
         with _unique_sku(draft.sku):
-            result = await self._connection.execute(
-                update(products).where(products.c.id == product.id, products.c.version == product.version), values
-            )
+            unchanged = {"row_id": product.id, "row_version": product.version}
+            result = await self._connection.execute(_replace(), values | unchanged)
         if result.rowcount == 0:
             return None
         return _made(product.id, draft, product.version + 1, product.created_at, at)
@@ -120,7 +119,7 @@ class SqlProductRepository:
         if not rows:
             return
         try:
-            await self._connection.execute(insert(products), rows)
+            await self._connection.execute(_INSERT, rows)
         except IntegrityError as error:
             raise TransactionConflict("Another caller is creating the same products; try again.") from error
 
@@ -166,8 +165,8 @@ class SqlProductRepository:
             products_of_one.sort()
         return found
 
-    async def _one(self, condition: ColumnElement[bool]) -> Product | None:
-        row = (await self._connection.execute(select(*COLUMNS).where(condition))).one_or_none()
+    async def _one(self, statement: Select[Any], value: Any) -> Product | None:
+        row = (await self._connection.execute(statement, {"value": value})).one_or_none()
         return None if row is None else _product(row)
 
     def _values(
@@ -193,6 +192,30 @@ class SqlProductRepository:
             "created_at": created_at,
             "updated_at": updated_at,
         }
+
+
+# Statements that are made once and kept: SQLAlchemy needs more time to build one than the database does to answer it.
+
+_INSERT = insert(products)
+
+
+@cache
+def _by(column: ColumnElement[Any]) -> Select[Any]:
+    return select(*COLUMNS).where(column == bindparam("value"))
+
+
+@cache
+def _among(column: ColumnElement[Any]) -> Select[Any]:
+    return select(*COLUMNS).where(column.in_(bindparam("some", expanding=True)))
+
+
+@cache
+def _replace() -> Update:
+    return (
+        update(products)
+        .where(products.c.id == bindparam("row_id"), products.c.version == bindparam("row_version"))
+        .values({column.name: bindparam(column.name) for column in products.c})
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,19 @@ from warehouse.commands.model import Answer, Command, CommandRecord
 from warehouse.errors import Code, Conflict
 from warehouse.storage.failures import is_lock_timeout
 from warehouse.storage.tables import commands, reversals
+
+# Made once and kept: SQLAlchemy needs more time to build a statement than the database does to answer it.
+_FIND = select(commands).where(
+    commands.c.caller_id == bindparam("caller"),
+    commands.c.key_digest == bindparam("digest"),
+    commands.c.status.is_not(None),
+)
+_RECORD = (
+    update(commands)
+    .where(commands.c.id == bindparam("command_id"))
+    .values({name: bindparam(name) for name in ("status", "headers", "body", "tags")})
+)
+_INSERT = {table: insert(table) for table in (commands, reversals)}
 
 
 class SqlCommandRepository:
@@ -22,10 +35,8 @@ class SqlCommandRepository:
         self._tags = tags
 
     async def find(self, caller_id: UUID, key: str) -> CommandRecord | None:
-        statement = select(commands).where(
-            commands.c.caller_id == caller_id, commands.c.key_digest == _digest(key), commands.c.status.is_not(None)
-        )
-        row = (await self._connection.execute(statement)).one_or_none()
+        values = {"caller": caller_id, "digest": _digest(key)}
+        row = (await self._connection.execute(_FIND, values)).one_or_none()
         if row is None:
             return None
         answer = Answer(row.status, row.body, row.headers)
@@ -48,18 +59,21 @@ class SqlCommandRepository:
             raise
 
     async def record(self, command: Command, answer: Answer) -> None:
-        await self._connection.execute(
-            update(commands)
-            .where(commands.c.id == command.id)
-            .values(status=answer.status, headers=dict(answer.headers), body=answer.body, tags=sorted(self._tags))
-        )
+        values = {
+            "command_id": command.id,
+            "status": answer.status,
+            "headers": dict(answer.headers),
+            "body": answer.body,
+            "tags": sorted(self._tags),
+        }
+        await self._connection.execute(_RECORD, values)
 
     async def mark_reversed(self, command_id: UUID, reversal_id: UUID, at: datetime) -> bool:
         return await self._insert(reversals, {"command_id": command_id, "reversal_id": reversal_id, "recorded_at": at})
 
     async def _insert(self, table: Table, values: dict[str, object]) -> bool:
         try:
-            await self._connection.execute(insert(table), values)
+            await self._connection.execute(_INSERT[table], values)
         except IntegrityError:
             return False
         return True

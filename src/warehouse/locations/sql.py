@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,6 +32,10 @@ CHUNK = 1000
 WAREHOUSE_COLUMNS = [warehouses.c[name] for name in Warehouse.__dataclass_fields__]
 LOCATION_COLUMNS = [locations.c[name] for name in Location.__dataclass_fields__]
 
+_SOME: BindParameter[Any] = bindparam("some", expanding=True)
+_WAREHOUSES_AMONG = select(*WAREHOUSE_COLUMNS).where(warehouses.c.id.in_(_SOME))
+_LOCATIONS_AMONG = select(*LOCATION_COLUMNS).where(locations.c.id.in_(_SOME))
+
 
 class SqlWarehouseRepository:
     def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
@@ -45,7 +49,7 @@ class SqlWarehouseRepository:
     async def find(self, ids: Collection[UUID]) -> list[Warehouse]:
         found = []
         for chunk in _chunks(ids):
-            rows = await self._connection.execute(select(*WAREHOUSE_COLUMNS).where(warehouses.c.id.in_(chunk)))
+            rows = await self._connection.execute(_WAREHOUSES_AMONG, {"some": chunk})
             found += [_warehouse(row) for row in rows]
         return found
 
@@ -99,11 +103,19 @@ class SqlLocationRepository:
         return None if row is None else _location(row)
 
     async def find(self, ids: Collection[UUID]) -> list[Location]:
-        return await self._in(locations.c.id, ids)
+        found = []
+        for chunk in _chunks(ids):
+            rows = await self._connection.execute(_LOCATIONS_AMONG, {"some": chunk})
+            found += [_location(row) for row in rows]
+        return found
 
     async def by_codes(self, warehouse_id: UUID | None, codes: Collection[str]) -> list[Location]:
         within = () if warehouse_id is None else (locations.c.warehouse_id == warehouse_id,)
-        return await self._in(locations.c.code_key, {compare_key(code) for code in codes}, *within)
+        found = []
+        for chunk in _chunks({compare_key(code) for code in codes}):
+            statement = select(*LOCATION_COLUMNS).where(locations.c.code_key.in_(chunk), *within)
+            found += [_location(row) for row in await self._connection.execute(statement)]
+        return found
 
     async def of_kinds(self, warehouse_id: UUID, kinds: Collection[LocationKind]) -> list[Location]:
         statement = select(*LOCATION_COLUMNS).where(
@@ -145,15 +157,6 @@ class SqlLocationRepository:
     ) -> Sequence[str]:
         filters = {"warehouse_id": warehouse_id, "kind": kind, "parent_id": parent_id}
         return await _page_json(self._connection, locations, filters, sort, after, limit)
-
-    async def _in(
-        self, column: ColumnElement[Any], values: Collection[Any], *within: ColumnElement[bool]
-    ) -> list[Location]:
-        found = []
-        for chunk in _chunks(values):
-            rows = await self._connection.execute(select(*LOCATION_COLUMNS).where(column.in_(chunk), *within))
-            found += [_location(row) for row in rows]
-        return found
 
 
 def _chunks(values: Collection[Any]) -> Iterator[list[Any]]:

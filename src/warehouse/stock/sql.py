@@ -1,14 +1,17 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Row,
     Select,
     and_,
+    bindparam,
     case,
     func,
     insert,
@@ -20,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Insert, Update
 
 from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, TransactionConflict
@@ -54,6 +57,7 @@ from warehouse.stock.sql_reading import (
 from warehouse.storage.dialects import for_update, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
+from warehouse.storage.types import UtcDateTime
 
 CHUNK = 500
 """Values in one IN list."""
@@ -61,7 +65,12 @@ KEY_CHUNK = 100
 """Keys in one IN list."""
 BEYOND_RANGE = "on_hand_range"
 
-SHOWN, SHOWN_FROM = shown(balances)
+AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))
+
+# Made once and kept: SQLAlchemy needs more time to build a statement than the database does to answer it.
+_FIELDS, _SOURCE = shown(balances)
+_SHOWN = select(*_FIELDS.values()).select_from(_SOURCE).where(AMONG_KEYS).order_by(*KEY)
+_INSERT_MOVEMENTS = insert(movements)
 
 
 class SqlStockRepository:
@@ -81,7 +90,9 @@ class SqlStockRepository:
             if change.guarded and change.on_hand >= 0 and change.reserved == 0:
                 await self._connection.execute(_guarded(self._dialect), _row(change, at, below_zero=False))
                 return True
-            result = await self._connection.execute(_update(change, at))
+            lowers, narrows = change.on_hand < 0, change.on_hand < change.reserved
+            statement = _update(change.guarded, change.guarded and lowers, change.guarded and narrows)
+            result = await self._connection.execute(statement, _change(change, at))
             return result.rowcount == 1
 
     async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
@@ -100,11 +111,9 @@ class SqlStockRepository:
                     await self._connection.execute(statement(self._dialect), rows)
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
-        columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
         held: dict[BalanceKey, HeldBalance] = {}
-        for condition in _matching(keys):
-            statement = for_update(self._dialect, select(*columns).where(condition).order_by(*KEY), balances)
-            for product_id, location_id, lot, *rest in await self._connection.execute(statement):
+        for some in _chunks(keys):
+            for product_id, location_id, lot, *rest in await self._connection.execute(_lock(self._dialect), some):
                 key = BalanceKey(product_id, location_id, lot)
                 held[key] = HeldBalance(key, *rest)
         return held
@@ -123,9 +132,8 @@ class SqlStockRepository:
 
     async def balances(self, keys: Collection[BalanceKey], at: datetime) -> list[Balance]:
         found: list[Balance] = []
-        for condition in _matching(keys):
-            statement = select(*SHOWN.values()).select_from(SHOWN_FROM).where(condition).order_by(*KEY)
-            rows = await self._connection.execute(statement, {"at": at})
+        for some in _chunks(keys):
+            rows = await self._connection.execute(_SHOWN, some | {"at": at})
             found.extend(Balance(*row) for row in rows)
         return found
 
@@ -178,7 +186,7 @@ class SqlStockRepository:
         if not rows:
             return
         try:
-            await self._connection.execute(insert(movements), rows)
+            await self._connection.execute(_INSERT_MOVEMENTS, rows)
         except IntegrityError as error:
             raise TransactionConflict("Another caller is writing the same movements; try again.") from error
 
@@ -260,6 +268,13 @@ class SqlStockRepository:
         return [BalanceKey(*row) for row in await self._connection.execute(statement)]
 
 
+@cache
+def _lock(dialect: str) -> Select[Any]:
+    columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
+    return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
+
+
+@cache
 def _guarded(dialect: str) -> Insert:
     """Add to a balance; one that was let below zero loses that leave when it comes out of it."""
     return upsert(
@@ -274,6 +289,7 @@ def _guarded(dialect: str) -> Insert:
     )
 
 
+@cache
 def _unguarded(dialect: str) -> Insert:
     return upsert(dialect, balances, {"below_zero_allowed": true(), **_sums()})
 
@@ -302,28 +318,39 @@ def _row(change: BalanceChange, at: datetime, *, below_zero: bool) -> dict[str, 
     }
 
 
-def _update(change: BalanceChange, at: datetime) -> Any:
-    on_hand, reserved = balances.c.on_hand + change.on_hand, balances.c.reserved + change.reserved
-    guards = [column == value for column, value in zip(KEY, _values(change.key), strict=True)]
+@cache
+def _update(guarded: bool, lowers: bool, narrows: bool) -> Update:
+    """Run it with a `_change`. A guarded one that `lowers` what is on hand or `narrows` what is available finds no row
+    where there is too little."""
+    on_hand = balances.c.on_hand + bindparam("on_hand_change", type_=BigInteger)
+    reserved = balances.c.reserved + bindparam("reserved_change", type_=BigInteger)
+    guards = [column == bindparam(f"key_{column.name}", type_=column.type) for column in KEY]
     guards.append(reserved >= 0)
-    if change.guarded and change.on_hand < 0:
+    if lowers:
         guards.append(on_hand >= 0)
-    if change.guarded and change.on_hand < change.reserved:
+    if narrows:
         guards.append(on_hand >= reserved)
-    below_zero = and_(balances.c.below_zero_allowed, on_hand < reserved) if change.guarded else true()
+    below_zero = and_(balances.c.below_zero_allowed, on_hand < reserved) if guarded else true()
     # The first assignment reads the old values everywhere only because it is the first: MySQL goes from left to right.
     assignments = (
         (balances.c.below_zero_allowed, below_zero),
         (balances.c.on_hand, on_hand),
         (balances.c.reserved, reserved),
         (balances.c.version, balances.c.version + 1),
-        (balances.c.updated_at, at),
+        (balances.c.updated_at, bindparam("at", type_=UtcDateTime())),
     )
     return update(balances).where(*guards).ordered_values(*assignments)
 
 
-def _values(key: BalanceKey) -> tuple[UUID, UUID, str]:
-    return key.product_id, key.location_id, key.lot
+def _change(change: BalanceChange, at: datetime) -> dict[str, Any]:
+    return {
+        "key_product_id": change.key.product_id,
+        "key_location_id": change.key.location_id,
+        "key_lot": change.key.lot,
+        "on_hand_change": change.on_hand,
+        "reserved_change": change.reserved,
+        "at": at,
+    }
 
 
 @contextmanager
@@ -339,12 +366,12 @@ def _constrained() -> Iterator[None]:
         raise
 
 
-def _matching(keys: Collection[BalanceKey]) -> Iterator[ColumnElement[bool]]:
-    """In key order. Few at a time: MariaDB compares every row with every tuple, and 500 take three times as long per
-    key as 100."""
-    ordered = sorted(keys)
+def _chunks(keys: Collection[BalanceKey]) -> Iterator[dict[str, Any]]:
+    """For `AMONG_KEYS`, in key order. Few at a time: MariaDB compares every row with every tuple, and 500 take three
+    times as long per key as 100."""
+    ordered = [(key.product_id, key.location_id, key.lot) for key in sorted(keys)]
     for start in range(0, len(ordered), KEY_CHUNK):
-        yield tuple_(*KEY).in_([_values(key) for key in ordered[start : start + KEY_CHUNK]])
+        yield {"balance_keys": ordered[start : start + KEY_CHUNK]}
 
 
 def _movement(row: Row[Any]) -> Movement:

@@ -18,6 +18,8 @@ LINE = tuple(
     products.c.sku if name == "sku" else reservation_lines.c[name] for name in ReservationLine.__dataclass_fields__
 )
 
+_INSERT, _INSERT_LINES = insert(reservations), insert(reservation_lines)
+
 
 class SqlReservationRepository:
     def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
@@ -26,7 +28,7 @@ class SqlReservationRepository:
 
     async def add(self, reservation: Reservation) -> None:
         header = {column.name: getattr(reservation, column.name) for column in HEADER}
-        await self._connection.execute(insert(reservations), header)
+        await self._connection.execute(_INSERT, header)
         rows = [
             {
                 "reservation_id": reservation.id,
@@ -39,7 +41,7 @@ class SqlReservationRepository:
             }
             for number, line in enumerate(reservation.lines, start=1)
         ]
-        await self._connection.execute(insert(reservation_lines), rows)
+        await self._connection.execute(_INSERT_LINES, rows)
 
     async def get(self, reservation_id: UUID) -> Reservation | None:
         rows = await self._connection.execute(select(*HEADER).where(reservations.c.id == reservation_id))
