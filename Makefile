@@ -24,7 +24,7 @@ run: install ## Start the server with the demo catalogue on PORT (8000)
 
 test: install ## Run every suite on SQLite, MariaDB and PostgreSQL; ARGS go to pytest
 	@$(VENV)/bin/python -m tests.servers ensure
-	@$(VENV)/bin/python -m pytest -q $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-mysql: export WAREHOUSE_TEST_BACKENDS := mysql
 test-mysql: export WAREHOUSE_TEST_MYSQL_DIR ?= $(CURDIR)/var/mysql-server

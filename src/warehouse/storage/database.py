@@ -69,8 +69,8 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
         "max_overflow": 0,
         "pool_timeout": POOL_SECONDS,
         "pool_recycle": RECYCLE,
-        # By itself the pool would roll back after each use. Reads run in autocommit, where there is nothing to roll back,
-        # and a transaction that was not committed is rolled back where its connection is closed.
+        # By itself the pool would roll back after each use. Reads run in autocommit, where there is nothing to roll
+        # back, and a transaction that was not committed is rolled back where its connection is closed.
         "pool_reset_on_return": None,
         "skip_autocommit_rollback": read_only,
         "json_serializer": _compact,
