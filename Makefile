@@ -22,16 +22,18 @@ $(INSTALLED): requirements.lock pyproject.toml scripts/make-venv.sh
 run: install ## Start the server with the demo catalogue on PORT (8000)
 	@exec $(VENV)/bin/warehouse demo --port $(PORT)
 
-test: install ## Run every suite on SQLite, MariaDB and PostgreSQL; ARGS go to pytest
+# Faults are timed, so they get the machine for themselves.
+test: install ## Run every suite on SQLite, MariaDB and PostgreSQL, or what ARGS tell pytest
 	@$(VENV)/bin/python -m tests.servers ensure
-	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(or $(ARGS),--ignore=tests/faults)
+	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q tests/faults)
 
 test-mysql: export WAREHOUSE_TEST_BACKENDS := mysql
 test-mysql: export WAREHOUSE_TEST_MYSQL_DIR ?= $(CURDIR)/var/mysql-server
 test-mysql: install ## Run the contract and HTTP suites on a real MySQL, fetched once
 	@[ -n "$$WAREHOUSE_TEST_MYSQL_URL" ] || scripts/real-mysql.sh "$$WAREHOUSE_TEST_MYSQL_DIR"
 	@$(VENV)/bin/python -m tests.servers ensure
-	@$(VENV)/bin/python -m pytest -q tests/contract tests/api $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile tests/contract tests/api $(ARGS)
 
 test-properties: install ## Run the long searches: the ledger's machine, the cache's model and schedules
 	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties tests/cache_model tests/cache_schedules $(ARGS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -81,10 +81,10 @@ def from_environment() -> ASGIApp:
     gc.collect()
     gc.freeze()
 
-    def served(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
         # Without FastAPI's own entrance, which asks for each request whether somebody traces it.
         scope["app"] = app
-        return stack(scope, receive, send)
+        await stack(scope, receive, send)
 
     return served
 

@@ -109,7 +109,6 @@ def serve(host: str, port: int, workers: int, ready: Callable[[], None] | None =
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
-        "interface": "asgi3",
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
     if workers > 1:

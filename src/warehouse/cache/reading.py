@@ -21,8 +21,8 @@ from warehouse.cache.values import Copies, keep, settled, tag_key, value_key
 
 LEASE_SECONDS = 1.0
 """For so long one process may be about to fill a value."""
-PATIENCE_SECONDS = 0.05
-"""To wait for another process that is."""
+PATIENCE_SECONDS = 0.25
+"""To wait for another process that is: a crowd on the same key makes it slow."""
 RETRY_SECONDS = 0.005
 ROUNDS = 3
 EAGERNESS = 1.0
@@ -163,8 +163,8 @@ class Cache:
                 if (reading := await self._fly(attempt, load)) is not None:
                     return reading
         except StoreFailure:
-            return await self._bypass(wanted, load)
-        return await attempt.query(load)
+            pass
+        return await self._bypass(wanted, load)
 
     async def _bypass(self, wanted: Wanted, load: Load) -> Reading:
         """Without the cache, too, a crowd does not come to the database all at once."""
@@ -254,10 +254,8 @@ class _Attempt:
                 return entry
         return None
 
-    async def query(self, load: Load, flight: _Flight | None = None, result: Result = Result.MISS) -> Reading:
-        loaded = await load()
-        if flight is not None:
-            flight.loaded = loaded
+    async def query(self, load: Load, flight: _Flight, result: Result) -> Reading:
+        flight.loaded = loaded = await load()
         return Reading(loaded.entry, result, await self._fill(loaded))
 
     async def _fill(self, loaded: Loaded) -> bool:
