@@ -1,0 +1,46 @@
+"""Deadlines that travel: what is called within one, by whatever path, shortens its own."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of a clock, which it brings along: others may go by another one."""
+
+    at: float
+    monotonic: Callable[[], float]
+
+    def remaining(self) -> float:
+        """Seconds; negative when it has passed."""
+        return self.at - self.monotonic()
+
+
+current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+def remaining() -> float | None:
+    """Seconds that are left of the deadline in whose course this is called; None where there is none."""
+    deadline = current.get()
+    return None if deadline is None else deadline.remaining()
+
+
+def sooner(outer: Deadline | None, seconds: float | None, monotonic: Callable[[], float]) -> Deadline | None:
+    """Of the deadline there is and one in so many seconds, the one that comes first."""
+    if seconds is None or (outer is not None and outer.remaining() <= seconds):
+        return outer
+    return Deadline(monotonic() + seconds, monotonic)
+
+
+@contextmanager
+def deadline(seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """Policies called within raise `DeadlineExceeded` when the time is over. What calls no policy goes on."""
+    outer = current.get()
+    current.set(sooner(outer, seconds, monotonic))
+    try:
+        yield
+    finally:
+        current.set(outer)
