@@ -35,8 +35,8 @@ test-mysql: install ## Run the contract and HTTP suites on a real MySQL, fetched
 	@$(VENV)/bin/python -m tests.servers ensure
 	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile tests/contract tests/api $(ARGS)
 
-test-properties: install ## Run the long searches: the ledger's machine, the cache's model and schedules
-	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties tests/cache_model tests/cache_schedules $(ARGS)
+test-properties: install ## Run the long searches: the ledger's and the circuit's machines, the cache's model and schedules
+	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties tests/cache_model tests/cache_schedules tests/resilience $(ARGS)
 
 BENCH_VENV := var/bench-venv
 BENCH_INSTALLED := $(BENCH_VENV)/.installed

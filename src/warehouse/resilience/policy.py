@@ -8,7 +8,7 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar, Unpack
 
@@ -174,7 +174,7 @@ class Policy:
         except Exception as error:
             call.error = error
             self._note(call, self._outcome_of(error, limit), begun)
-            if limit.reached and remaining is not None and remaining < self.settings.timeout:
+            if limit.reached and remaining is not None and remaining <= self.settings.timeout:
                 raise DeadlineExceeded(self.name) from error
             raise
         except BaseException:
@@ -237,7 +237,10 @@ def _demand_coroutine_function(fn: Callable[..., Any]) -> None:
     """Raises `TypeError` where calling it makes no coroutine."""
     if type(fn) is FunctionType and fn.__code__.co_flags & inspect.CO_COROUTINE:
         return
-    if not callable(fn) or not (inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)):
+    called = fn.func if isinstance(fn, partial) else fn
+    if not (
+        inspect.iscoroutinefunction(called) or (callable(called) and inspect.iscoroutinefunction(type(called).__call__))
+    ):
         raise TypeError(f"{fn!r} is no coroutine function")
 
 
