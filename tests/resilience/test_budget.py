@@ -48,3 +48,14 @@ def test_a_long_time_without_trouble_pays_for_no_storm(floor: int, left: int) ->
     for _ in range(10_000):
         budget.earn()
     assert budget.left == left
+
+
+def test_nothing_is_kept_above_the_floor_not_even_a_part_of_a_retry() -> None:
+    budget = RetryBudget(0.3, 1)
+    budget.spend()
+    for _ in range(4):
+        budget.earn()
+    assert budget.spend()
+    for _ in range(3):
+        budget.earn()
+    assert not budget.spend()

@@ -57,6 +57,12 @@ async def test_one_with_less_time_does_not_wait_for_the_others() -> None:
 
 
 @in_virtual_time
+async def test_one_with_less_time_that_has_ended_is_left_alone_for_good() -> None:
+    assert await take(Limits(5.0), 1, 2.0) == -1
+    await asyncio.sleep(60)
+
+
+@in_virtual_time
 async def test_one_timer_serves_a_thousand() -> None:
     limits, loop = Limits(5.0), asyncio.get_running_loop()
     assert isinstance(loop, SeededLoop)

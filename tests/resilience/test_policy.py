@@ -498,6 +498,17 @@ async def test_a_predicate_that_fails_leaves_nothing_behind(options: PolicyOptio
     assert await policy.call(plain) == "done"
 
 
+@in_virtual_time
+async def test_an_error_that_could_not_be_judged_is_not_retried() -> None:
+    def picky(error: Exception) -> bool:
+        return {"first": False}[str(error)]
+
+    policy, dependency = a_policy(exclude_exceptions=picky), Dependency(Down("first"), Down("second"))
+    with pytest.raises(KeyError):
+        await policy.call(dependency)
+    assert dependency.calls == 2
+
+
 # Fallback
 
 
