@@ -1,6 +1,7 @@
 """The package stands alone."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from warehouse.resilience import CircuitBreakerListener, CircuitBreakerState
 
 SOURCE = ROOT / "src/warehouse"
 MODULES = sorted((SOURCE / "resilience").glob("*.py"))
@@ -42,3 +44,16 @@ def test_it_can_be_imported_alone() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert {"aiobreaker", "tenacity"} <= set(run.stdout.split())
     assert not {"fastapi", "sqlalchemy", "prometheus_client", "pydantic"} & set(run.stdout.split())
+
+
+def test_aiobreaker_has_what_our_types_say_it_has() -> None:
+    assert CircuitBreakerState.__module__.startswith("aiobreaker")
+    assert {state.name for state in CircuitBreakerState} == {"CLOSED", "OPEN", "HALF_OPEN"}
+    functions = inspect.getmembers(CircuitBreakerListener, inspect.isfunction)
+    hooks = {name: list(inspect.signature(hook).parameters) for name, hook in functions}
+    assert hooks == {
+        "before_call": ["self", "breaker", "func", "args", "kwargs"],
+        "success": ["self", "breaker"],
+        "failure": ["self", "breaker", "exception"],
+        "state_change": ["self", "breaker", "old", "new"],
+    }

@@ -1,6 +1,7 @@
 """The stages together."""
 
 import asyncio
+import inspect
 import pickle
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -67,7 +68,7 @@ async def test_a_function_stays_what_it_was() -> None:
         return key
 
     assert (fetch.__name__, fetch.__doc__) == ("fetch", "Says what it does.")
-    assert asyncio.iscoroutinefunction(fetch)
+    assert inspect.iscoroutinefunction(fetch)
 
 
 @in_virtual_time

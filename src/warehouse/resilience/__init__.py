@@ -4,7 +4,7 @@ It knows nothing of the service around it, and can be used alone.
 """
 
 from warehouse.resilience.circuit import Circuit, Mode
-from warehouse.resilience.deadline import deadline, remaining
+from warehouse.resilience.deadlines import deadline, remaining
 from warehouse.resilience.errors import (
     BulkheadFullError,
     CircuitOpenError,

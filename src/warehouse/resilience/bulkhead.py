@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import OrderedDict
 
-from warehouse.resilience.deadline import Deadline
+from warehouse.resilience.deadlines import Deadline
 from warehouse.resilience.errors import BulkheadFullError, DeadlineExceeded
 
 

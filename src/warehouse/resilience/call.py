@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar
 
-from warehouse.resilience.deadline import Deadline
+from warehouse.resilience.deadlines import Deadline
 from warehouse.resilience.listening import Outcome
 
 R = TypeVar("R")

@@ -3,12 +3,10 @@
 import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from warehouse.resilience.errors import ResilienceError
 from warehouse.resilience.names import CircuitBreakerListener
-
-if TYPE_CHECKING:
-    from warehouse.resilience.errors import ResilienceError
 
 L = TypeVar("L")
 
@@ -39,7 +37,7 @@ class Listener(CircuitBreakerListener):
     def retried(self, policy: str, attempt: int, seconds: float, error: Exception) -> None:
         """The attempt of this number, from 1, has failed so, and another follows in so many seconds."""
 
-    def rejected(self, policy: str, error: "ResilienceError") -> None:
+    def rejected(self, policy: str, error: ResilienceError) -> None:
         """A call was refused without an attempt."""
 
 

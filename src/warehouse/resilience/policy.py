@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from warehouse.resilience.bulkhead import Bulkhead
 from warehouse.resilience.call import Call
 from warehouse.resilience.circuit import Circuit
-from warehouse.resilience.deadline import current, sooner
+from warehouse.resilience.deadlines import current, sooner
 from warehouse.resilience.errors import DeadlineExceeded, ResilienceError
 from warehouse.resilience.limits import Limit, Limits
 from warehouse.resilience.listening import Listeners, Outcome
@@ -195,7 +195,10 @@ class Policy:
         if seconds > call.slowest:
             call.slowest = seconds
         if self._listeners:
-            self._listeners.tell_ours(lambda each: each.attempted(self.name, outcome, seconds))
+            self._tell_attempted(outcome, seconds)
+
+    def _tell_attempted(self, outcome: Outcome, seconds: float) -> None:
+        self._listeners.tell_ours(lambda each: each.attempted(self.name, outcome, seconds))
 
     def _tell_rejected(self, error: ResilienceError) -> None:
         self._listeners.tell_ours(lambda each: each.rejected(self.name, error))
