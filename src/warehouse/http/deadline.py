@@ -1,6 +1,5 @@
 """Every request is answered in time, and none may send without end."""
 
-import asyncio
 from collections.abc import Awaitable
 
 from starlette.exceptions import HTTPException
@@ -9,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from warehouse.errors import Code, TooLarge, Unavailable
 from warehouse.http.headers import fields_of
 from warehouse.http.problems import answer_failure, problem_for
+from warehouse.resilience.limits import Limits
 
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -19,7 +19,7 @@ class DeadlineMiddleware:
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
-        self._deadlines = _Deadlines(seconds)
+        self._limits = Limits(seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,81 +31,22 @@ class DeadlineMiddleware:
             begun = True
             await send(message)
 
-        deadline = self._deadlines.begin()
+        limit = self._limits.within(None)
         try:
-            await self._app(scope, receive, noting)
-        except asyncio.CancelledError as cancelled:
-            if not deadline.takes_back():
-                raise
-            if begun:
-                raise TimeoutError from cancelled
-            await problem_for(_TOO_LATE, scope)(scope, receive, send)
+            with limit:
+                await self._app(scope, receive, noting)
         except Exception:
             if begun:
                 raise
-            await answer_failure(scope, receive, send)
-        finally:
-            self._deadlines.end(deadline)
+            if limit.reached:
+                await problem_for(_TOO_LATE, scope)(scope, receive, send)
+            else:
+                await answer_failure(scope, receive, send)
 
 
 _TOO_LATE = Unavailable(
     "The request was not done in time. Send it again; a command, with the same key.", code=Code.TIMEOUT
 )
-
-
-class _Deadline:
-    """As asyncio.timeout: it cancels the task that made it, once.
-
-    The task is within the application whenever a timer can fire, so the cancellation arrives there or not at all.
-    """
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self._task = asyncio.current_task()
-        self._fired = False
-
-    def cancel(self) -> None:
-        if self._task is not None:
-            self._fired = True
-            self._task.cancel()
-
-    def takes_back(self) -> bool:
-        """Whether the cancellation is of its own making alone."""
-        return self._fired and self._task is not None and self._task.uncancel() == 0
-
-
-class _Deadlines:
-    """They are all as far away, so that the first to begin is the first to come: one timer does for all, where one for
-    each would cost more than the rest of it."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._ahead: dict[_Deadline, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> _Deadline:
-        loop = asyncio.get_running_loop()
-        deadline = _Deadline(loop.time() + self._seconds)
-        self._ahead[deadline] = None
-        if self._timer is None:
-            self._timer = loop.call_at(deadline.at, self._fire, loop)
-        return deadline
-
-    def end(self, deadline: _Deadline) -> None:
-        self._ahead.pop(deadline, None)
-        if not self._ahead and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        now = loop.time()
-        for deadline in list(self._ahead):
-            if deadline.at > now:
-                self._timer = loop.call_at(deadline.at, self._fire, loop)
-                return
-            del self._ahead[deadline]
-            deadline.cancel()
 
 
 class BodyLimitMiddleware:
