@@ -48,28 +48,6 @@ async def test_a_request_that_is_done_in_time_is_left_alone() -> None:
         assert (await http.get("/products")).json() == "done"
 
 
-async def test_each_request_has_a_deadline_of_its_own() -> None:
-    app = application()
-    first_is_over = asyncio.Event()
-
-    @app.get("/products")
-    async def list_products(first: bool) -> str:
-        try:
-            await (asyncio.Event() if first else first_is_over).wait()
-        finally:
-            first_is_over.set()
-        return "done"
-
-    app.add_middleware(DeadlineMiddleware, seconds=0.2)
-    async with client(app) as http:
-        for _ in range(2):  # and again after there was none
-            first_is_over.clear()
-            first = asyncio.create_task(http.get("/products?first=true"))
-            await asyncio.sleep(0.1)
-            second = await http.get("/products?first=false")
-            assert ((await first).status_code, second.status_code) == (503, 200)
-
-
 async def test_requests_that_begin_together_are_all_ended() -> None:
     app = application()
 
