@@ -22,11 +22,13 @@ $(INSTALLED): requirements.lock pyproject.toml scripts/make-venv.sh
 run: install ## Start the server with the demo catalogue on PORT (8000)
 	@exec $(VENV)/bin/warehouse demo --port $(PORT)
 
-# Faults are timed, so they get the machine for themselves.
+# Faults and workers are timed, so they get the machine for themselves.
+ALONE := tests/faults tests/worker
+
 test: install ## Run every suite on SQLite, MariaDB and PostgreSQL, or what ARGS tell pytest
 	@$(VENV)/bin/python -m tests.servers ensure
-	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(or $(ARGS),--ignore=tests/faults)
-	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q tests/faults)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(or $(ARGS),$(ALONE:%=--ignore=%))
+	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q $(ALONE))
 
 test-mysql: export WAREHOUSE_TEST_BACKENDS := mysql
 test-mysql: export WAREHOUSE_TEST_MYSQL_DIR ?= $(CURDIR)/var/mysql-server
