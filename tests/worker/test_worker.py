@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from arq.connections import RedisSettings
+from arq.connections import RedisSettings, create_pool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -215,6 +215,31 @@ class TestInsideTheServer:
                 await sweeps(ledger)
                 assert not await is_alone()
             await eventually(is_alone)
+
+    async def test_cancelled_while_it_stops_it_leaves_no_connection_behind(
+        self, ledger: Ledger, pinned_valkey: PinnedValkey
+    ) -> None:
+        stopping, may_end = asyncio.Event(), asyncio.Event()
+
+        async def job() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopping.set()
+                await may_end.wait()
+
+        with pinned_valkey.up() as client:
+            worker = make_worker(pinned_valkey.url, ledger.reservations, handle_signals=False)
+            worker._pool = await create_pool(worker.redis_settings)
+            worker.tasks["job"] = asyncio.create_task(job())
+            await asyncio.sleep(0)  # it begins
+            stop = asyncio.create_task(workers._stop(worker))
+            await stopping.wait()
+            stop.cancel()
+            may_end.set()
+            with pytest.raises(asyncio.CancelledError):
+                await stop
+            assert client.info("clients")["connected_clients"] == 1  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

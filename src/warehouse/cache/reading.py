@@ -148,7 +148,7 @@ class Cache:
         try:
             generations = await self._store.fetch(keys.tags)
         except StoreFailure:
-            return None
+            return None  # the look that follows fails at once, and the read goes by it
         return _hit(copy.entry) if generations == copy.generations else None
 
     async def _read(self, wanted: Wanted, load: Load, *, sampled: bool) -> Reading:
@@ -163,7 +163,7 @@ class Cache:
                 if (reading := await self._fly(attempt, load)) is not None:
                     return reading
         except StoreFailure:
-            pass
+            pass  # the read is counted as one that did without the store
         return await self._bypass(wanted, load)
 
     async def _bypass(self, wanted: Wanted, load: Load) -> Reading:

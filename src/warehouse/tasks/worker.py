@@ -66,6 +66,15 @@ async def run_in_process(redis_url: str, reservations: ReservationService) -> No
 
 
 async def _stop(worker: Worker) -> None:
+    """Goes on to its end where its caller is cancelled meanwhile, lest a connection stay open."""
+    stopping = asyncio.create_task(_close(worker))
+    try:
+        await asyncio.shield(stopping)
+    finally:
+        await stopping
+
+
+async def _close(worker: Worker) -> None:
     """In place of ARQ's own `close`, which asks Redis for something and waits long where that is away."""
     for task in worker.tasks.values():
         task.cancel()
