@@ -15,7 +15,7 @@ LARGE = 64 * 1024
 
 class _OnePiece(asyncio.Transport):
     """A connection as one answer sees it: the head waits for the first piece of the body, as ASGI has it, and leaves
-    together with it. To write twice takes longer than all else that uvicorn does for a small answer."""
+    together with it. To write twice costs a small answer of a bare application a quarter of its time."""
 
     __slots__ = ("_begun", "_head", "_transport")
 
