@@ -1,5 +1,7 @@
 """The composition root: the one place that chooses backends."""
 
+from functools import partial
+
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,6 +19,8 @@ from warehouse.commands.service import CommandRunner
 from warehouse.exchange.importing import Importer
 from warehouse.http.health import Check
 from warehouse.locations.service import LocationService
+from warehouse.observing import Observer
+from warehouse.policies import REDIS_SECONDS, Policies
 from warehouse.settings import Settings
 from warehouse.stock.counting import CountingService
 from warehouse.stock.moving import MovingService
@@ -27,7 +31,6 @@ from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 
-REDIS_SECONDS = 1.0
 REDIS_CONNECTIONS = 20
 
 
@@ -36,9 +39,15 @@ class Container:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = SqlDatabase(settings.database_url, settings.database)
+        self.policies = Policies(
+            settings.database.timeout,
+            settings.cache.timeout,
+            overrides=settings.policy_overrides,
+            listeners=[Observer()],
+        )
+        self.database = SqlDatabase(settings.database_url, settings.database, self.policies)
         self.fence = Fence(SqlCacheControl(self.database))
-        self.store = _store(settings)
+        self.store = self._store()
         self.invalidator = Invalidator(self.fence, self.store)
         self.cache = Cache(self.store, self.fence) if self.store is not None and settings.cache.enabled else None
         self.segments = self._segments()
@@ -71,8 +80,19 @@ class Container:
         """What /readyz asks."""
         checks: dict[str, Check] = {"database": self._check_database}
         if self.redis is not None:
-            checks["redis"] = self.redis.ping
+            checks["redis"] = partial(self.policies.queue.call, self._ping)
         return checks
+
+    async def _ping(self) -> None:
+        assert self.redis is not None  # noqa: S101 (else there is no such check)
+        await self.redis.ping()
+
+    def _store(self) -> RedisCacheStore | None:
+        url = self.settings.cache.redis_url or self.settings.redis.url
+        if not url:
+            return None
+        client = _redis(url, self.settings.cache.timeout)
+        return RedisCacheStore(client, self.policies.cache, self.policies.cache_releases)
 
     def _segments(self) -> SegmentCache | None:
         if self.store is None or self.cache is None:
@@ -84,11 +104,6 @@ class Container:
     async def _check_database(self) -> None:
         if not await self.is_migrated():
             raise RuntimeError("the tables are not those of this release")
-
-
-def _store(settings: Settings) -> RedisCacheStore | None:
-    url = settings.cache.redis_url or settings.redis.url
-    return RedisCacheStore(_redis(url, settings.cache.timeout)) if url else None
 
 
 def _redis(url: str, seconds: float) -> "redis.Redis":

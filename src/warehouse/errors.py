@@ -39,6 +39,8 @@ class Code(StrEnum):
     INTERNAL_ERROR = "internal_error"
     UNAVAILABLE = "unavailable"
     CONTENTION = "contention"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
     TIMEOUT = "timeout"
 
 
@@ -141,10 +143,36 @@ class Unavailable(WarehouseError):
         self.retry_after = retry_after
 
 
+class Overloaded(Unavailable):
+    """More is asked than can be done at once; nothing of this request has been begun."""
+
+    code = Code.OVERLOADED
+
+
+class RateLimited(WarehouseError):
+    """The caller's quota is used up; `retry_after` is in seconds."""
+
+    code = Code.RATE_LIMITED
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class TransactionConflict(Unavailable):
     """The database gave this transaction up for another's sake (deadlock, lock time-out): run it again, whole."""
 
     code = Code.CONTENTION
+
+
+class ConnectionLost(TransactionConflict):
+    """The transaction ended with its connection, and has had no effect unless it was just being committed."""
+
+    code = Code.UNAVAILABLE
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke at the commit. The transaction may have had its effect, and may still have it."""
 
 
 def field_error(pointer: str, code: str, detail: str) -> Invalid:

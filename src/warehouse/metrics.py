@@ -54,8 +54,32 @@ cache_usable = Gauge(
     "warehouse_cache_usable", "Processes that can use the cache at the moment.", multiprocess_mode="livesum"
 )
 
+policy_attempts = Counter(
+    "warehouse_policy_attempts_total",
+    "Calls to what may fail, each attempt, by its outcome.",
+    ("policy", "outcome"),
+)
+policy_seconds = Histogram(
+    "warehouse_policy_attempt_duration_seconds", "What an attempt took.", ("policy",), buckets=BUCKETS
+)
+policy_retries = Counter("warehouse_policy_retries_total", "Attempts that followed a failed one.", ("policy",))
+policy_rejections = Counter(
+    "warehouse_policy_rejections_total", "Calls that were refused without an attempt.", ("policy", "reason")
+)
+policy_changes = Counter(
+    "warehouse_policy_state_changes_total", "Changes of the state of a circuit.", ("policy", "state")
+)
+policy_open = Gauge(
+    "warehouse_policy_not_closed",
+    "Processes whose circuit is not closed.",
+    ("policy",),
+    multiprocess_mode="livesum",
+)
+
 SAVING = frozenset({"hit", "negative"})
 """Results of reads that did not come to the database."""
+
+Attempts = tuple[Counter, Histogram]
 
 _counted: dict[tuple[str, str], tuple[Counter, ...]] = {}
 _observed: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -70,6 +94,11 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
     counter, histogram = found
     counter.inc()
     histogram.observe(seconds)
+
+
+def attempts_of(policy: str, outcome: str) -> Attempts:
+    """Where attempts of this policy with this outcome are counted."""
+    return policy_attempts.labels(policy, outcome), policy_seconds.labels(policy)
 
 
 def count_cache_read(kind: str, result: str) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableGroup
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from warehouse import policies
+from warehouse.policies import Overrides
 
 PREFIX = "WAREHOUSE_"
 TEST_PREFIX = "WAREHOUSE_TEST_"
@@ -101,6 +104,8 @@ class CacheSettings(Group):
     """Empty: that of `redis.url`."""
     timeout: float = Field(default=0.5, gt=0, le=60)
     """Seconds after which Redis counts as not answering."""
+    stale_seconds: float = Field(default=60, ge=0, le=86400)
+    """For so long what is cached is shown while the database does not answer, to whoever does not refuse that."""
     product_seconds: float = Field(default=600, ge=0, le=86400)
     products_seconds: float = Field(default=60, ge=0, le=86400)
     snapshot_seconds: float = Field(default=3600, ge=0, le=86400)
@@ -129,6 +134,22 @@ class JobSettings(Group):
 class LimitSettings(Group):
     body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body."""
+    in_flight: int = Field(default=32, ge=1, le=10_000)
+    """So many reads, and as many writes, are worked at at once, by each process; cached answers are not counted."""
+    queued: int = Field(default=256, ge=0, le=100_000)
+    """So many more wait for their turn; who comes then is told to come again."""
+
+
+class PolicySettings(Group):
+    """What is to be other than `warehouse.policies` has it, as JSON: `{"timeout": 2.5, "fail_max": 10}`."""
+
+    database_reads: Overrides = {}
+    database_writes: Overrides = {}
+    database_watch: Overrides = {}
+    cache: Overrides = {}
+    cache_releases: Overrides = {}
+    queue: Overrides = {}
+    rate_limit: Overrides = {}
 
 
 class Settings(BaseSettings):
@@ -150,6 +171,7 @@ class Settings(BaseSettings):
     rate_limit: RateLimitSettings = RateLimitSettings()
     jobs: JobSettings = JobSettings()
     limits: LimitSettings = LimitSettings()
+    policies: PolicySettings = PolicySettings()
     data_dir: Path = Path("var")
     request_timeout: float = Field(default=15.0, gt=0, le=300)
     """Seconds within which every request is answered."""
@@ -165,6 +187,11 @@ class Settings(BaseSettings):
         return self.model_copy(update={"database": self.database.model_copy(update={"timeout": seconds})})
 
     @property
+    def policy_overrides(self) -> Mapping[str, Overrides]:
+        """Those that there are, by the name of the policy."""
+        return {name: given for name, given in self.policies if given}
+
+    @property
     def database_url(self) -> str:
         return self.database.url or f"sqlite+aiosqlite:///{(self.data_dir / 'warehouse.db').absolute()}"
 
@@ -178,6 +205,8 @@ def load_settings() -> Settings:
     faults = dict.fromkeys(sorted(_given_names() - set(setting_names())), "there is no such setting")
     try:
         settings = Settings()
+        wrong = _policy_faults(settings)
+        faults.update((f"{PREFIX}POLICIES_{name}".upper(), fault) for name, fault in wrong)
     except ValidationError as error:
         for each in error.errors():
             name = f"{PREFIX}{'_'.join(map(str, each['loc']))}".upper()
@@ -187,6 +216,12 @@ def load_settings() -> Settings:
     if faults:
         raise SettingsError("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
     return settings
+
+
+def _policy_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    return policies.faults(
+        settings.policy_overrides, settings.database.timeout, settings.cache.timeout, settings.request_timeout
+    )
 
 
 def setting_names() -> Iterator[str]:

@@ -22,6 +22,7 @@ from warehouse.cache.redis import RedisCacheStore
 from warehouse.cache.segments import SegmentCache
 from warehouse.cache.store import CacheStore
 from warehouse.errors import Unavailable
+from warehouse.policies import Policies
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Process:
             "data": link("data", _unavailable),
         }
         clock = Clock(loop, 1 + DRIFT * chances.one_of((-1, 0, 1)), 1e6 * chances.random())
-        store = _store(world, self.links["store"])
+        store = _store(world, self.links["store"], clock)
         self.fence = Fence(LinkedControl(world.database, self.links["control"]), clock.now, clock.sleep)
         self.cache = Cache(store, self.fence, plan.chance_of(chances), clock.now)
         seconds = max(1.0, plan.kept_seconds[0])
@@ -205,9 +206,10 @@ class Query:
             raise
 
 
-def _store(world: World, link: Link) -> CacheStore:
+def _store(world: World, link: Link, clock: Clock) -> CacheStore:
     if world.plan.redis:
-        return RedisCacheStore(cast("Redis", Client(world.cells, link)))
+        policies = Policies(monotonic=clock.now)
+        return RedisCacheStore(cast("Redis", Client(world.cells, link)), policies.cache, policies.cache_releases)
     return LinkedStore(world.cells, link)
 
 

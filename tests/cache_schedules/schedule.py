@@ -11,7 +11,7 @@ from tests.cache_schedules.loop import Chances, SeededLoop, run
 from tests.cache_schedules.plan import drawn
 from tests.cache_schedules.trace import Trace
 from tests.cache_schedules.world import World
-from warehouse.cache import invalidation, redis
+from warehouse.cache import invalidation
 
 SHOWN = 150
 """The last lines of a trace."""
@@ -42,7 +42,6 @@ def perform(seed: int) -> Outcome:
     random.seed(seed)
     with (
         closing(SeededLoop(chances)) as loop,
-        patch.object(redis, "time", loop),
         patch.object(invalidation, "CHUNK", 1),
     ):
         world = World(drawn(chances), chances, loop)

@@ -10,6 +10,7 @@ from tests.servers import Valkey
 from warehouse.cache.redis import BATCH, RedisCacheStore
 from warehouse.cache.store import StoreFailure
 from warehouse.ids import new_id
+from warehouse.policies import Policies
 
 
 @pytest.fixture
@@ -21,9 +22,14 @@ async def client(valkey: Valkey) -> AsyncIterator["redis.Redis"]:
 
 @pytest.fixture
 async def store(client: "redis.Redis") -> AsyncIterator[RedisCacheStore]:
-    store = RedisCacheStore(client)
+    store = store_on(client)
     yield store
     await store.close()
+
+
+def store_on(client: "redis.Redis") -> RedisCacheStore:
+    policies = Policies(cache_seconds=5.0)
+    return RedisCacheStore(client, policies.cache, policies.cache_releases)
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ async def test_a_read_that_is_given_up_disturbs_no_other(store: RedisCacheStore,
 
 
 async def test_a_store_that_is_not_there_fails_every_call_in_the_same_way(name: str) -> None:
-    store = RedisCacheStore(redis.Redis.from_url("redis://127.0.0.1:1", socket_timeout=1))
+    store = store_on(redis.Redis.from_url("redis://127.0.0.1:1", socket_timeout=1))
     for call in (
         store.fetch([name]),
         store.fetch([name]),
@@ -91,7 +97,7 @@ async def test_a_store_that_is_not_there_fails_every_call_in_the_same_way(name: 
 async def test_a_full_store_refuses_values_but_releases_tags(name: str) -> None:
     with Valkey() as full:
         small: redis.Redis = redis.Redis.from_url(full.url())
-        filled = RedisCacheStore(small)
+        filled = store_on(small)
         await filled.claim({name: b"token"})
         await small.config_set("maxmemory", "1")
         with pytest.raises(StoreFailure):

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import make_url, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.contract.ledger import Ledger, command, line, write
 from tests.process import free_port
@@ -19,6 +18,7 @@ from warehouse.errors import Code, Conflict, TransactionConflict, Unavailable
 from warehouse.ids import new_id
 from warehouse.settings import DatabaseSettings
 from warehouse.stock.model import NO_LOT, BalanceChange, BalanceKey, CommandHeader
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.dialects import MYSQL_NAMES
 from warehouse.storage.failures import translate
@@ -298,7 +298,7 @@ WAITING = {
 }
 
 
-async def product_of(connection: AsyncConnection) -> str:
+async def product_of(connection: Connection) -> str:
     """MySQL and MariaDB share a dialect."""
     if connection.dialect.name not in MYSQL_NAMES:
         return connection.dialect.name

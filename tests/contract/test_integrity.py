@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, and_, delete, insert, inspect, select, text, update
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import Table, and_, delete, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.conftest import FreshDatabase
 from tests.contract.ledger import Ledger, line, move
@@ -20,6 +20,7 @@ from warehouse.quantities import MAX_ON_HAND
 from warehouse.settings import DatabaseSettings
 from warehouse.stock.model import Drift, IntegrityReport, Reservation
 from warehouse.stock.sql import SqlStockRepository
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.dialects import MYSQL_NAMES
 from warehouse.storage.migrations import migrate
@@ -45,7 +46,7 @@ async def ledger(migrated_url: str) -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
-async def connection(migrated_url: str) -> AsyncIterator[AsyncConnection]:
+async def connection(migrated_url: str) -> AsyncIterator[Connection]:
     """In a transaction that is rolled back: what is planted here, nobody else sees."""
     # Not from the services' pool, which on SQLite has one connection for writing.
     database = SqlDatabase(migrated_url, DatabaseSettings(pool_size=1))
@@ -66,17 +67,17 @@ async def reserved(ledger: Ledger, stocked: tuple[Product, Location]) -> Reserva
     return await ledger.reserve(line(stocked[0], 2, stocked[1]))
 
 
-async def report(connection: AsyncConnection, examples: int = 100) -> IntegrityReport:
+async def report(connection: Connection, examples: int = 100) -> IntegrityReport:
     return await SqlStockRepository(connection, set[str]().update).integrity(utc_now(), examples)
 
 
-async def plant(connection: AsyncConnection, target: Table, where: Setting, values: Setting) -> None:
+async def plant(connection: Connection, target: Table, where: Setting, values: Setting) -> None:
     conditions = [target.c[name] == value for name, value in where.items()]
     result = await connection.execute(update(target).where(and_(*conditions)).values(values))
     assert result.rowcount == 1
 
 
-async def found(connection: AsyncConnection) -> list[tuple[str, int, int]]:
+async def found(connection: Connection) -> list[tuple[str, int, int]]:
     told = await report(connection)
     assert (told.ok, told.drift_count) == (not told.drifts, len(told.drifts))
     return [(drift.rule, drift.stored, drift.expected) for drift in told.drifts]
@@ -97,7 +98,7 @@ class TestReport:
         assert (after.balances - before.balances, after.movements - before.movements) == (0, 1)
 
     async def test_finds_a_balance_that_its_movements_do_not_make(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location]
+        self, connection: Connection, stocked: tuple[Product, Location]
     ) -> None:
         product, location = stocked
         await plant(connection, balances, {"product_id": product.id}, {"on_hand": 6})
@@ -106,50 +107,48 @@ class TestReport:
         assert (told.ok, told.drift_count) == (False, 1)
 
     async def test_finds_a_movement_that_was_changed(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location]
+        self, connection: Connection, stocked: tuple[Product, Location]
     ) -> None:
         await plant(connection, movements, {"product_id": stocked[0].id}, {"delta": 4})
         assert await found(connection) == [("on_hand", 5, 4)]
 
     async def test_finds_a_movement_that_is_gone(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location]
+        self, connection: Connection, stocked: tuple[Product, Location]
     ) -> None:
         await connection.execute(delete(movements).where(movements.c.product_id == stocked[0].id))
         assert await found(connection) == [("on_hand", 5, 0)]
 
     async def test_finds_a_movement_that_nobody_made(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location]
+        self, connection: Connection, stocked: tuple[Product, Location]
     ) -> None:
         row = (await connection.execute(select(movements).where(movements.c.product_id == stocked[0].id))).one()
         await connection.execute(insert(movements), row._asdict() | {"id": new_id(), "line": 2})
         assert await found(connection) == [("on_hand", 5, 10)]
 
     async def test_finds_what_is_reserved_for_nobody(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location], reserved: Reservation
+        self, connection: Connection, stocked: tuple[Product, Location], reserved: Reservation
     ) -> None:
         await plant(connection, balances, {"product_id": stocked[0].id}, {"reserved": 3})
         assert await found(connection) == [("reserved", 3, 2)]
 
-    async def test_finds_a_reservation_that_holds_nothing(
-        self, connection: AsyncConnection, reserved: Reservation
-    ) -> None:
+    async def test_finds_a_reservation_that_holds_nothing(self, connection: Connection, reserved: Reservation) -> None:
         await plant(connection, reservation_lines, {"reservation_id": reserved.id}, {"quantity": 4})
         assert await found(connection) == [("reserved", 2, 4)]
 
     @pytest.mark.parametrize("status", ["confirmed", "released", "expired"])
     async def test_finds_a_reservation_that_ended_and_gave_nothing_back(
-        self, connection: AsyncConnection, reserved: Reservation, status: str
+        self, connection: Connection, reserved: Reservation, status: str
     ) -> None:
         await plant(connection, reservations, {"id": reserved.id}, {"status": status})
         assert await found(connection) == [("reserved", 2, 0)]
 
     async def test_an_expired_reservation_that_was_not_swept_is_no_drift(
-        self, connection: AsyncConnection, reserved: Reservation
+        self, connection: Connection, reserved: Reservation
     ) -> None:
         await plant(connection, reservations, {"id": reserved.id}, {"expires_at": reserved.created_at})
         assert await found(connection) == []
 
-    async def test_lists_some_and_counts_all(self, ledger: Ledger, connection: AsyncConnection) -> None:
+    async def test_lists_some_and_counts_all(self, ledger: Ledger, connection: Connection) -> None:
         planted = [await ledger.stocked(5) for _ in range(4)]
         for product, _ in planted:
             await plant(connection, balances, {"product_id": product.id}, {"on_hand": 7, "reserved": 1})
@@ -168,7 +167,7 @@ class TestReport:
     )
     async def test_finds_what_a_database_without_its_constraints_let_through(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         stocked: tuple[Product, Location],
         values: Setting,
         drifts: set[tuple[str, int, int]],
@@ -179,7 +178,7 @@ class TestReport:
 
 
 @contextlib.asynccontextmanager
-async def unconstrained(connection: AsyncConnection) -> AsyncIterator[None]:
+async def unconstrained(connection: Connection) -> AsyncIterator[None]:
     """Without the constraints of balances, for this transaction where the database can say so."""
     names = ("reserved_not_negative", "on_hand_not_negative", "reserved_within_on_hand")
     product = await connection.run_sync(_product)
@@ -197,12 +196,12 @@ async def unconstrained(connection: AsyncConnection) -> AsyncIterator[None]:
             await connection.exec_driver_sql(statement)
         yield
     finally:
-        await connection.rollback()
+        await connection.raw.rollback()
         for statement in after:
             await connection.exec_driver_sql(statement)
 
 
-def _product(connection: Connection) -> str:
+def _product(connection: SyncConnection) -> str:
     if connection.dialect.name not in MYSQL_NAMES:
         return connection.dialect.name
     return "mariadb" if "MariaDB" in str(connection.scalar(text("SELECT VERSION()"))) else "mysql"
@@ -226,7 +225,7 @@ class TestConstraints:
         ids=str,
     )
     async def test_refuse_a_balance_that_cannot_be(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location], values: Setting
+        self, connection: Connection, stocked: tuple[Product, Location], values: Setting
     ) -> None:
         with pytest.raises((IntegrityError, OperationalError)):
             await plant(connection, balances, {"product_id": stocked[0].id}, values)
@@ -244,7 +243,7 @@ class TestConstraints:
         ids=str,
     )
     async def test_leave_one_that_may_go_below_zero_its_range(
-        self, ledger: Ledger, connection: AsyncConnection, values: Setting, accepted: bool
+        self, ledger: Ledger, connection: Connection, values: Setting, accepted: bool
     ) -> None:
         product, _ = await ledger.stocked(5, negative_stock=NegativeStock.ALLOW)
         attempt = plant(connection, balances, {"product_id": product.id}, values)
@@ -256,14 +255,14 @@ class TestConstraints:
 
     @pytest.mark.parametrize("quantity", [0, -1])
     async def test_refuse_a_reservation_of_nothing(
-        self, connection: AsyncConnection, reserved: Reservation, quantity: int
+        self, connection: Connection, reserved: Reservation, quantity: int
     ) -> None:
         with pytest.raises((IntegrityError, OperationalError)):
             await plant(connection, reservation_lines, {"reservation_id": reserved.id}, {"quantity": quantity})
 
     @pytest.mark.parametrize("other", [{}, {"line": 2, "lot": "never"}, {"line": 2, "delta": None}], ids=str)
     async def test_refuse_a_movement_twice_or_of_no_balance(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location], other: Setting
+        self, connection: Connection, stocked: tuple[Product, Location], other: Setting
     ) -> None:
         row = (await connection.execute(select(movements).where(movements.c.product_id == stocked[0].id))).one()
         with pytest.raises((IntegrityError, OperationalError)):
@@ -271,20 +270,20 @@ class TestConstraints:
 
     @pytest.mark.parametrize("target", [balances, products], ids=lambda target: target.name)
     async def test_refuse_to_forget_what_has_a_history(
-        self, connection: AsyncConnection, stocked: tuple[Product, Location], target: Table
+        self, connection: Connection, stocked: tuple[Product, Location], target: Table
     ) -> None:
         column = target.c.id if target is products else target.c.product_id
         with pytest.raises(IntegrityError):
             await connection.execute(delete(target).where(column == stocked[0].id))
 
-    async def test_stand_on_every_database(self, connection: AsyncConnection) -> None:
+    async def test_stand_on_every_database(self, connection: Connection) -> None:
         expected = {
             target.name: {str(each.name) for each in target.constraints if str(each.name).startswith("ck_")}
             for target in (balances, reservation_lines)
         }
         assert len(expected["balances"]) == 4
 
-        def named(sync: Connection) -> dict[str, set[str]]:
+        def named(sync: SyncConnection) -> dict[str, set[str]]:
             return {
                 name: {str(each["name"]) for each in inspect(sync).get_check_constraints(name)} for name in expected
             }

@@ -112,15 +112,15 @@ class TestUpgrade:
         await on(empty_url, alembic(command.check))
 
     async def test_is_what_readiness_asks_for(self, empty_url: str) -> None:
-        engine = create_async_engine(empty_url)
-        async with engine.connect() as connection:
+        database = SqlDatabase(empty_url, DatabaseSettings())
+        async with database.connect(read_only=False) as connection:
             assert not await is_current(connection)
         await migrated(empty_url)
-        async with engine.connect() as connection:
+        async with database.connect(read_only=False) as connection:
             assert await is_current(connection)
             await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
             assert not await is_current(connection)
-        await engine.dispose()
+        await database.close()
 
 
 class TestDowngrade:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, Table, event, insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.conftest import FreshDatabase
 from tests.contract.ledger import Ledger
@@ -36,6 +35,7 @@ from warehouse.stock.model import (
     Reservation,
     ReservationStatus,
 )
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.dialects import MYSQL_NAMES, searchable
 from warehouse.storage.migrations import migrate
@@ -106,14 +106,14 @@ def _recorded() -> Iterator[list[Statement]]:
     event.remove(Engine, "before_cursor_execute", record)
 
 
-async def _rows_read_by_mysql(connection: AsyncConnection, statement: Statement) -> int:
+async def _rows_read_by_mysql(connection: Connection, statement: Statement) -> int:
     await connection.execute(text("FLUSH STATUS"))
     await connection.exec_driver_sql(*statement)
     counters = await connection.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
     return sum(int(value) for _, value in counters)
 
 
-async def _rows_read_by_postgresql(connection: AsyncConnection, statement: Statement) -> int:
+async def _rows_read_by_postgresql(connection: Connection, statement: Statement) -> int:
     sql, parameters = statement
     plan = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
     found = plan.scalar_one()
@@ -129,7 +129,7 @@ def _rows_read(node: dict[str, Any]) -> int:
     return own + sum(_rows_read(child) for child in node.get("Plans", ()))
 
 
-async def _steps_of_sqlite(connection: AsyncConnection, statement: Statement) -> int:
+async def _steps_of_sqlite(connection: Connection, statement: Statement) -> int:
     steps = 0
 
     def count() -> int:
@@ -137,7 +137,7 @@ async def _steps_of_sqlite(connection: AsyncConnection, statement: Statement) ->
         steps += 10
         return 0
 
-    raw = (await connection.get_raw_connection()).driver_connection
+    raw = (await connection.raw.get_raw_connection()).driver_connection
     assert raw is not None
     await raw.set_progress_handler(count, 10)
     await connection.exec_driver_sql(*statement)
@@ -146,7 +146,7 @@ async def _steps_of_sqlite(connection: AsyncConnection, statement: Statement) ->
     return steps // 20
 
 
-COST: dict[str, Callable[[AsyncConnection, Statement], Awaitable[int]]] = {
+COST: dict[str, Callable[[Connection, Statement], Awaitable[int]]] = {
     "sqlite": _steps_of_sqlite,
     "mariadb": _rows_read_by_mysql,
     "mysql": _rows_read_by_mysql,

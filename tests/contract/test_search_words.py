@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.contract.ledger import Ledger
 from warehouse.catalogue.model import (
@@ -20,6 +19,7 @@ from warehouse.catalogue.model import (
 )
 from warehouse.clock import utc_now
 from warehouse.ids import new_id
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.text import LONGEST_WORD
 
@@ -333,7 +333,7 @@ def recorded() -> Iterator[list[tuple[str, Any]]]:
     event.remove(Engine, "before_cursor_execute", record)
 
 
-async def explained(connection: AsyncConnection, statement: tuple[str, Any]) -> str:
+async def explained(connection: Connection, statement: tuple[str, Any]) -> str:
     """How the database would carry it out, in its own words."""
     prefixes = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN", "mysql": "EXPLAIN FORMAT=JSON"}
     if connection.dialect.name == "postgresql":

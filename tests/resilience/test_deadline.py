@@ -10,9 +10,11 @@ from warehouse.resilience import (
     CircuitBreakerState,
     DeadlineExceeded,
     GaveUp,
+    Outcome,
     Policy,
     RetryExhaustedError,
     deadline,
+    detached,
     remaining,
 )
 
@@ -134,6 +136,22 @@ async def test_it_cuts_an_attempt_short_and_that_is_a_failure() -> None:
     with deadline(2, asyncio.get_running_loop().time), pytest.raises(DeadlineExceeded):
         await policy.call(dependency)
     assert (now(), dependency.calls, policy.snapshot().failures) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(("given", "failures"), [(0.9, 0), (1.0, 1), (4.0, 1)])
+@in_virtual_time
+async def test_one_who_gives_it_hardly_any_time_opens_no_circuit(given: float, failures: int) -> None:
+    policy = a_policy(diary := Diary(), timeout=5.0, least_seconds=1.0)
+    with deadline(given, asyncio.get_running_loop().time), pytest.raises(DeadlineExceeded):
+        await policy.call(Dependency(60.0))
+    assert (now(), policy.snapshot().failures) == (given, failures)
+    assert diary.outcomes == [Outcome.TIMEOUT if failures else Outcome.CANCELLED]
+
+
+@in_virtual_time
+async def test_work_for_others_as_well_has_no_part_in_a_deadline() -> None:
+    with deadline(1, asyncio.get_running_loop().time):
+        assert await detached(time_left()) is None
 
 
 @in_virtual_time

@@ -20,6 +20,8 @@ from warehouse.resilience import Policy, PolicyOptions, PolicySettings, resilien
         ("timeout", {}, float("inf")),
         ("timeout", {}, float("nan")),
         ("timeout", {"deadline": 2.0}, 2.1),
+        ("least_seconds", {}, -0.1),
+        ("least_seconds", {"timeout": 2.0}, 2.1),
         ("deadline", {}, -1.0),
         ("open_seconds", {}, 0),
         ("backoff", {}, -0.1),

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from warehouse.auth.model import ApiKey, Caller, Secret
+from warehouse.resilience import detached
 
 LIFE = 1.0
 """Seconds after the sending of its query for which an answer counts: so long a revoked key may still be taken."""
@@ -82,7 +83,7 @@ class KeyCache:
         self._flights.clear()
 
     def _send(self, prefix: str) -> _Flight:
-        flight = _Flight(self._monotonic(), asyncio.create_task(self._load(prefix)))
+        flight = _Flight(self._monotonic(), detached(self._load(prefix)))
         self._flights.pop(prefix, None)
         if len(self._flights) >= CAPACITY:
             # The first is the one that was sent the longest ago.

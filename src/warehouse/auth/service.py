@@ -17,6 +17,7 @@ from warehouse.commands.model import Command, Outcome
 from warehouse.commands.service import CommandRunner
 from warehouse.errors import Code, Conflict, NotFound, field_error
 from warehouse.ids import new_id
+from warehouse.resilience import detached
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -150,7 +151,7 @@ class ApiKeyService:
         if noted_lately or known.key.id in self._notes:
             return
         known.used_at = now
-        note = self._notes[known.key.id] = asyncio.create_task(self._touch(known.key.id, now))
+        note = self._notes[known.key.id] = detached(self._touch(known.key.id, now))
         note.add_done_callback(partial(self._noted, known.key.id))
 
     async def _touch(self, key_id: UUID, at: datetime) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.auth.model import ApiKey, Role, Secret
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import behind
 from warehouse.storage.tables import api_keys
 
@@ -15,7 +15,7 @@ WITH_DIGEST = [*COLUMNS, api_keys.c.digest]
 
 
 class SqlApiKeyRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(

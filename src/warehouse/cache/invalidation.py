@@ -8,6 +8,7 @@ from warehouse.cache.fence import Fence, View
 from warehouse.cache.store import CacheStore, StoreFailure
 from warehouse.cache.tags import is_whole
 from warehouse.cache.values import tag_key
+from warehouse.resilience import detached
 
 CHUNK = 1000
 """Keys in one call."""
@@ -23,7 +24,7 @@ class Invalidator:
 
     async def release(self, tags: Collection[str]) -> None:
         """Goes on where its caller is cancelled. Raises `Unavailable` where the database does not answer."""
-        task = asyncio.create_task(self._release(tags))
+        task = detached(self._release(tags))
         self._running.add(task)
         task.add_done_callback(self._ended)
         await asyncio.shield(task)

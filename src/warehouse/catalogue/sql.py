@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Update
 
 from warehouse.cache import tags
@@ -25,6 +24,7 @@ from warehouse.catalogue.model import (
     sku_key,
 )
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import common, for_update, full_text, searchable
 from warehouse.storage.json_rows import json_object
 from warehouse.storage.paging import page_parameters, paged
@@ -53,7 +53,7 @@ ORDERS: Mapping[str, Sequence[ColumnElement[Any]]] = {
 
 
 class SqlProductRepository:
-    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
+    def __init__(self, connection: Connection, touch: tags.Touch) -> None:
         self._connection = connection
         self._touch = touch
         self._dialect = connection.dialect.name

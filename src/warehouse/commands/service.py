@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from warehouse.clock import utc_now
 from warehouse.commands.model import Command, Outcome
-from warehouse.errors import Code, Conflict, Invalid, TransactionConflict
+from warehouse.errors import Code, Conflict, ConnectionLost, Invalid, OutcomeUnknown, TransactionConflict
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class CommandRunner:
                 result = await work(uow)
                 answer = command.success(result)
                 await uow.commands.record(command, answer)
-                await uow.commit()
+                await _commit(uow)
                 return Outcome(answer, replayed=False, result=result)
         return await self._replay(command, key)
 
@@ -68,7 +68,7 @@ class CommandRunner:
         async with self._uow() as uow:
             if await uow.commands.claim(command, utc_now()):
                 await uow.commands.record(command, answer)
-                await uow.commit()
+                await _commit(uow)
                 return Outcome(answer, replayed=False, result=None)
         return await self._replay(command, key)
 
@@ -84,3 +84,11 @@ class CommandRunner:
             raise Invalid("This key came with another request before.", code=Code.IDEMPOTENCY_KEY_REUSED)
         log.info("command.replayed id=%s", record.id)
         return Outcome(record.answer, replayed=True, result=None)
+
+
+async def _commit(uow: UnitOfWork) -> None:
+    """Where the outcome is not known, run it again: the key tells whether it was done."""
+    try:
+        await uow.commit()
+    except OutcomeUnknown as error:
+        raise ConnectionLost("The connection broke at the commit.") from error

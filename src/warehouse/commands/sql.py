@@ -5,10 +5,10 @@ from uuid import UUID
 
 from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.commands.model import Answer, Command, CommandRecord
 from warehouse.errors import Code, Conflict
+from warehouse.storage.connection import Connection
 from warehouse.storage.failures import is_lock_timeout
 from warehouse.storage.tables import commands, reversals
 
@@ -30,7 +30,7 @@ class SqlCommandRepository:
     """Keys are kept as their SHA-256, for they may be secrets of the caller's. `tags` are those of what the transaction
     has written so far; they are kept too, as a replay releases them again."""
 
-    def __init__(self, connection: AsyncConnection, tags: Collection[str]) -> None:
+    def __init__(self, connection: Connection, tags: Collection[str]) -> None:
         self._connection = connection
         self._tags = tags
 

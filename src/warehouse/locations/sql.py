@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Row, Select, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, FieldError
@@ -20,6 +19,7 @@ from warehouse.locations.model import (
     WarehouseDraft,
     WarehouseStatus,
 )
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import for_update
 from warehouse.storage.json_rows import json_object
 from warehouse.storage.paging import page_parameters, paged
@@ -38,7 +38,7 @@ _LOCATIONS_AMONG = select(*LOCATION_COLUMNS).where(locations.c.id.in_(_SOME))
 
 
 class SqlWarehouseRepository:
-    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
+    def __init__(self, connection: Connection, touch: tags.Touch) -> None:
         self._connection = connection
         self._touch = touch
         self._dialect = connection.dialect.name
@@ -93,7 +93,7 @@ class SqlWarehouseRepository:
 
 
 class SqlLocationRepository:
-    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
+    def __init__(self, connection: Connection, touch: tags.Touch) -> None:
         self._connection = connection
         self._touch = touch
 
@@ -169,7 +169,7 @@ def _unchanged(table: Table, record: Warehouse | Location) -> tuple[ColumnElemen
 
 
 async def _page_json(
-    connection: AsyncConnection,
+    connection: Connection,
     table: Table,
     filters: Mapping[str, Any],
     sort: CodeSort,

@@ -4,7 +4,7 @@ It knows nothing of the service around it, and can be used alone.
 """
 
 from warehouse.resilience.circuit import Circuit, Mode
-from warehouse.resilience.deadlines import deadline, remaining
+from warehouse.resilience.deadlines import deadline, detached, remaining
 from warehouse.resilience.errors import (
     BulkheadFullError,
     CircuitOpenError,
@@ -40,6 +40,7 @@ __all__ = [
     "RetryExhaustedError",
     "Snapshot",
     "deadline",
+    "detached",
     "remaining",
     "resilient_call",
 ]

@@ -1,10 +1,14 @@
 """Deadlines that travel: what is called within one, by whatever path, shortens its own."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,10 @@ def deadline(seconds: float, monotonic: Callable[[], float] = time.monotonic) ->
         yield
     finally:
         current.set(outer)
+
+
+def detached(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A task that others rely on too, or that has to be done in any case: no deadline of its maker's holds for it."""
+    context = copy_context()
+    context.run(current.set, None)
+    return asyncio.create_task(work, context=context)

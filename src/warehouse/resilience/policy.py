@@ -173,7 +173,7 @@ class Policy:
                 result = await call.fn(*call.args, **call.kwargs)
         except Exception as error:
             call.error = error
-            self._note(call, self._outcome_of(error, limit), begun)
+            self._note(call, self._outcome_of(error, limit, remaining), begun)
             if limit.reached and remaining is not None and remaining <= self.settings.timeout:
                 raise DeadlineExceeded(self.name) from error
             raise
@@ -183,8 +183,10 @@ class Policy:
         self._note(call, Outcome.SUCCESS, begun)
         return result
 
-    def _outcome_of(self, error: Exception, limit: Limit) -> Outcome:
+    def _outcome_of(self, error: Exception, limit: Limit, remaining: float | None) -> Outcome:
         if limit.reached:
+            if remaining is not None and remaining < self.settings.least_seconds:
+                return Outcome.CANCELLED
             # Whatever the filter says: that nobody answered is no answer of the business.
             return Outcome.TIMEOUT
         return Outcome.EXCLUDED if self._excluded(error) else Outcome.FAILURE

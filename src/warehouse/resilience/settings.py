@@ -14,6 +14,7 @@ class PolicyOptions(TypedDict, total=False):
 
     fail_max: int
     timeout: float
+    least_seconds: float
     backoff: float
     exclude_exceptions: ErrorFilter
     deadline: float | None
@@ -42,6 +43,8 @@ class PolicySettings:
     """So many failures in a row open the circuit."""
     timeout: float = 5.0
     """For one attempt."""
+    least_seconds: float = 0.0
+    """An attempt that a deadline cut off sooner counts as nothing: it says more of its caller than of what failed."""
     backoff: float = 0.1
     """The longest first wait before a retry; each further one may be twice as long, up to `max_backoff`."""
     exclude_exceptions: ErrorFilter = ()
@@ -105,8 +108,9 @@ class PolicySettings:
         for setting in ("timeout", "open_seconds", "deadline", "slow_seconds"):
             seconds = getattr(self, setting)
             _demand(seconds is None or 0 < seconds < math.inf, setting, "must be above 0 and finite")
-        for setting in ("backoff", "max_backoff"):
+        for setting in ("backoff", "max_backoff", "least_seconds"):
             _demand(0 <= getattr(self, setting) < math.inf, setting, "must be finite and not negative")
+        _demand(self.least_seconds <= self.timeout, "least_seconds", "must not be above timeout")
         _demand(self.backoff <= self.max_backoff, "backoff", "must not be above max_backoff")
         _demand(self.deadline is None or self.timeout <= self.deadline, "timeout", "must not be above deadline")
         _demand(self.slow_seconds is None or self.slow_seconds < self.timeout, "slow_seconds", "must be below timeout")

@@ -22,7 +22,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Insert, Update
 
 from warehouse.cache import tags
@@ -54,6 +53,7 @@ from warehouse.stock.sql_reading import (
     no_longer_held,
     shown,
 )
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import for_update, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
@@ -74,7 +74,7 @@ _INSERT_MOVEMENTS = insert(movements)
 
 
 class SqlStockRepository:
-    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
+    def __init__(self, connection: Connection, touch: tags.Touch) -> None:
         self._connection = connection
         self._touch = touch
         self._dialect = connection.dialect.name

@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, case, func, literal, not_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.stock.model import Drift, IntegrityReport, ReservationStatus
+from warehouse.storage.connection import Connection
 from warehouse.storage.tables import balances, movements, reservation_lines, reservations
 
 KEY_NAMES = ("product_id", "location_id", "lot")
 
 
-async def check_integrity(connection: AsyncConnection, at: datetime, examples: int) -> IntegrityReport:
+async def check_integrity(connection: Connection, at: datetime, examples: int) -> IntegrityReport:
     """See `StockRepository.integrity`."""
     drifts: list[Drift] = []
     count = 0
@@ -34,7 +34,7 @@ async def check_integrity(connection: AsyncConnection, at: datetime, examples: i
     )
 
 
-async def _count(connection: AsyncConnection, target: Table) -> int:
+async def _count(connection: Connection, target: Table) -> int:
     return int(await connection.scalar(select(func.count()).select_from(target)) or 0)
 
 

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, cast, func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import FromClause, Subquery
 
 from warehouse.catalogue.model import sku_key
 from warehouse.stock.model import BalanceFilter, Movement, MovementFilter, MovementSort, ReservationStatus
+from warehouse.storage.connection import Connection
 from warehouse.storage.json_rows import json_object
 from warehouse.storage.paging import in_order, page_parameters, paged
 from warehouse.storage.tables import balances, lots, movements, products, reservation_lines, reservations
@@ -33,7 +33,7 @@ HELD = (
 
 
 async def balance_page(
-    connection: AsyncConnection, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
+    connection: Connection, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
 ) -> Sequence[str]:
     """See `StockRepository.page_json`."""
     values = _given(criteria, "product_id", "sku", "warehouse_id", "location_id", "lot")
@@ -44,7 +44,7 @@ async def balance_page(
 
 
 async def movement_page(
-    connection: AsyncConnection, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
+    connection: Connection, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
 ) -> Sequence[str]:
     """See `StockRepository.movement_page_json`."""
     values = _given(criteria, *MovementFilter.__dataclass_fields__)

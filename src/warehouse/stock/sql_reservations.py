@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.cache import tags
 from warehouse.stock.model import NO_LOT, BalanceKey, Reservation, ReservationLine, ReservationStatus
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import behind, common
 from warehouse.storage.tables import products, reservation_lines, reservations
 
@@ -22,7 +22,7 @@ _INSERT, _INSERT_LINES = insert(reservations), insert(reservation_lines)
 
 
 class SqlReservationRepository:
-    def __init__(self, connection: AsyncConnection, touch: tags.Touch) -> None:
+    def __init__(self, connection: Connection, touch: tags.Touch) -> None:
         self._connection = connection
         self._touch = touch
 

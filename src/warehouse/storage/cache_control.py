@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from warehouse.cache.fence import View
 from warehouse.clock import utc_now
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.failures import translate
 from warehouse.storage.tables import cache_control
@@ -38,7 +38,7 @@ class SqlCacheControl:
                 return current
 
 
-async def _view(connection: AsyncConnection) -> View:
+async def _view(connection: Connection) -> View:
     row = (await connection.execute(ROW)).one()
     return View(row.installation, row.usable, row.epoch)
 

@@ -1,5 +1,6 @@
 """The engines of one database: one for transactions, one for single reads, one to watch it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,11 +12,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from warehouse.policies import Policies
+from warehouse.resilience import Policy, detached
 from warehouse.settings import DatabaseSettings
+from warehouse.storage.connection import Calls, Connection
 from warehouse.storage.dialects import MYSQL_NAMES
-
-POOL_SECONDS = 30.0
-"""To wait for a connection; a request's own deadline comes before that."""
 
 RECYCLE = 300
 """Seconds after which an idle connection is not trusted any more."""
@@ -32,42 +33,67 @@ class SqlDatabase:
     so that each statement is one round trip and sees the newest committed state.
     """
 
-    def __init__(self, url: str, settings: DatabaseSettings) -> None:
+    def __init__(self, url: str, settings: DatabaseSettings, policies: Policies | None = None) -> None:
+        by = policies or Policies(settings.timeout)
         self.dialect = make_url(url).get_backend_name()
-        self._writes = _engine(url, self.dialect, settings, read_only=False)
-        self._reads = _engine(url, self.dialect, settings, read_only=True)
+        self._writes = _Pool(url, self.dialect, settings, by.database_writes, read_only=False)
+        self._reads = _Pool(url, self.dialect, settings, by.database_reads, read_only=True)
         # A connection of its own: what is watched has to be seen most of all when all the others are taken.
         watching = settings.model_copy(update={"pool_size": 1})
-        self._watch = _engine(url, self.dialect, watching, read_only=True)
+        self._watch = _Pool(url, self.dialect, watching, by.database_watch, read_only=True)
 
-    @contextlib.asynccontextmanager
-    async def connect(self, *, read_only: bool) -> AsyncIterator[AsyncConnection]:
-        engine = self._reads if read_only else self._writes
-        async with engine.connect() as connection:
-            yield connection
+    def connect(self, *, read_only: bool) -> contextlib.AbstractAsyncContextManager[Connection]:
+        return (self._reads if read_only else self._writes).connection()
 
-    @contextlib.asynccontextmanager
-    async def watch(self) -> AsyncIterator[AsyncConnection]:
+    def watch(self) -> contextlib.AbstractAsyncContextManager[Connection]:
         """For short reads that may not wait for others."""
-        async with self._watch.connect() as connection:
-            yield connection
+        return self._watch.connection()
 
     async def ping(self) -> None:
         """Raises what the driver raises where the database does not answer."""
-        async with self._reads.connect() as connection:
+        async with self.connect(read_only=True) as connection:
             await connection.exec_driver_sql("SELECT 1")
 
     async def close(self) -> None:
-        await self._writes.dispose()
-        await self._reads.dispose()
-        await self._watch.dispose()
+        await self._writes.engine.dispose()
+        await self._reads.engine.dispose()
+        await self._watch.engine.dispose()
+
+
+class _Pool:
+    """An engine, and a queue for its connections: waiting in it says nothing of the database, and counts nowhere."""
+
+    def __init__(self, url: str, dialect: str, settings: DatabaseSettings, policy: Policy, *, read_only: bool) -> None:
+        self.engine = _engine(url, dialect, settings, read_only=read_only)
+        self._calls = Calls(self.engine, policy, stands_alone=read_only)
+        one_writer = dialect == "sqlite" and not read_only
+        self._places = asyncio.Semaphore(1 if one_writer else settings.pool_size)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        await self._places.acquire()
+        try:
+            connection = await self._calls.open()
+        except BaseException:
+            self._places.release()
+            raise
+        try:
+            yield Connection(connection, self._calls)
+        finally:
+            # Whoever is cancelled here still gives it back, and has no time-out but the policy's for that.
+            await asyncio.shield(detached(self._close(connection)))
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        try:
+            await self._calls.close(connection)
+        finally:
+            self._places.release()
 
 
 def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bool) -> AsyncEngine:
     options: dict[str, Any] = {
         "pool_size": settings.pool_size,
         "max_overflow": 0,
-        "pool_timeout": POOL_SECONDS,
         "pool_recycle": RECYCLE,
         # By itself the pool would roll back after each use. Reads run in autocommit, where there is nothing to roll
         # back, and a transaction that was not committed is rolled back where its connection is closed.

@@ -7,9 +7,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import MYSQL_NAMES
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -23,7 +25,7 @@ def migrate(url: str) -> str:
     return asyncio.run(_migrate(url))
 
 
-async def is_current(connection: AsyncConnection) -> bool:
+async def is_current(connection: Connection) -> bool:
     """Whether the tables are those of this release."""
     return await connection.run_sync(_revision) == _head()
 
@@ -50,7 +52,7 @@ async def _migrate(url: str) -> str:
     return _head()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: SyncConnection) -> None:
     dialect = connection.dialect.name
     if dialect in MYSQL_NAMES:
         got = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": LOCK_NAME, "seconds": LOCK_SECONDS})
@@ -70,7 +72,7 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})
 
 
-def _revision(connection: Connection) -> str | None:
+def _revision(connection: SyncConnection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 

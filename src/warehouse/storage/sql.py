@@ -6,16 +6,22 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from warehouse.auth.sql import SqlApiKeyRepository
 from warehouse.catalogue.sql import SqlProductRepository
 from warehouse.commands.sql import SqlCommandRepository
+from warehouse.errors import ConnectionLost, OutcomeUnknown, Unavailable, WarehouseError
 from warehouse.locations.sql import SqlLocationRepository, SqlWarehouseRepository
+from warehouse.resilience.budget import RetryBudget
 from warehouse.stock.sql import SqlStockRepository
 from warehouse.stock.sql_reservations import SqlReservationRepository
+from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.failures import translate
+
+BUDGET_RATIO = 0.2
+BUDGET_FLOOR = 20
+"""Replays of transactions whose connection broke: so many per transaction, and so many on top. A server that closes
+all connections at once costs a whole pool of them."""
 
 Release = Callable[[Collection[str]], Awaitable[None]]
 """Makes sure that nobody reads from a cache what has these tags and was there before."""
@@ -32,12 +38,13 @@ class SqlUnitOfWork:
     not known as well.
     """
 
-    def __init__(self, database: SqlDatabase, release: Release, *, read_only: bool) -> None:
+    def __init__(self, database: SqlDatabase, release: Release, budget: RetryBudget, *, read_only: bool) -> None:
         self._database = database
         self._release = release
+        self._budget = budget
         self._read_only = read_only
         self._stack = AsyncExitStack()
-        self._connection: AsyncConnection
+        self._connection: Connection
         self._tags: set[str] = set()
         self._releasing = False
 
@@ -70,10 +77,11 @@ class SqlUnitOfWork:
         return SqlReservationRepository(self._connection, self._tags.update)
 
     async def __aenter__(self) -> Self:
+        self._budget.earn()
         try:
             self._connection = await self._stack.enter_async_context(self._database.connect(read_only=self._read_only))
         except Exception as error:
-            raise translate(error) or error from error
+            raise self._translated(error) or error from error
         return self
 
     def release(self, tags: Collection[str]) -> None:
@@ -87,7 +95,10 @@ class SqlUnitOfWork:
         try:
             await self._connection.commit()
         except Exception as error:
-            raise translate(error) or error from error
+            translated = self._translated(error)
+            if isinstance(translated, ConnectionLost):
+                raise OutcomeUnknown("It is not known whether this has been done.") from error
+            raise translated or error from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,7 +108,7 @@ class SqlUnitOfWork:
         finally:
             if self._releasing and self._tags:
                 await self._release(self._tags)
-        if error is not None and (translated := translate(error)):
+        if error is not None and (translated := self._translated(error)):
             raise translated from error
 
     async def _close(
@@ -108,13 +119,21 @@ class SqlUnitOfWork:
             await self._stack.__aexit__(kind, error, trace)
         except Exception as failure:
             if error is None:
-                raise translate(failure) or failure from failure
+                raise self._translated(failure) or failure from failure
+
+    def _translated(self, error: BaseException) -> WarehouseError | None:
+        """Only as many transactions as the budget has are to be replayed because their connection broke."""
+        translated = translate(error)
+        if isinstance(translated, ConnectionLost) and not self._budget.spend():
+            return Unavailable("The database does not answer.")
+        return translated
 
 
 class SqlUnitOfWorkFactory:
     def __init__(self, database: SqlDatabase, release: Release = nothing_cached) -> None:
         self._database = database
         self._release = release
+        self._budget = RetryBudget(BUDGET_RATIO, BUDGET_FLOOR)
 
     def __call__(self, *, read_only: bool = False) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._database, self._release, read_only=read_only)
+        return SqlUnitOfWork(self._database, self._release, self._budget, read_only=read_only)
