@@ -15,6 +15,7 @@ from warehouse.cache.decorator import Kind
 from warehouse.catalogue.router import router as products
 from warehouse.container import Container
 from warehouse.http.access import admit, check_access_table
+from warehouse.http.admission import AdmissionMiddleware
 from warehouse.http.authentication import AuthenticationMiddleware
 from warehouse.http.caching import CacheMiddleware
 from warehouse.http.compression import CompressionMiddleware
@@ -27,6 +28,7 @@ from warehouse.http.health import health_router
 from warehouse.http.logging import configure_logging
 from warehouse.http.metrics import router as metrics
 from warehouse.http.openapi import customise
+from warehouse.http.operations import router as operations
 from warehouse.http.problems import InternalErrorMiddleware, install_problem_handlers
 from warehouse.http.request_id import RequestIdMiddleware
 from warehouse.http.snapshots import Snapshots
@@ -66,6 +68,7 @@ def _background(parts: Container) -> Iterator[Coroutine[Any, Any, None]]:
     """What goes on beside the requests until the server ends."""
     if parts.settings.jobs.in_process:
         yield run_in_process(parts.settings.redis.url, parts.reservations)
+    yield parts.orders.run()
     if parts.cache is not None and parts.store is not None:
         yield parts.fence.run(parts.store)
 
@@ -99,11 +102,13 @@ def _provide(app: FastAPI, parts: Container) -> None:
     app.state.reservations = parts.reservations
     app.state.stock_queries = parts.stock_queries
     app.state.api_keys = parts.api_keys
+    app.state.registry = parts.policies.registry
+    app.state.orders = parts.orders
 
 
 def _route(app: FastAPI, parts: Container) -> None:
     # Routes are tried one after the other: the busiest first.
-    for router in (products, stock, reservations, locations, api_keys):
+    for router in (products, stock, reservations, locations, api_keys, operations):
         app.include_router(router, prefix="/v1", dependencies=[Depends(admit)])
     app.include_router(health_router(parts.checks()))
     app.include_router(metrics)
@@ -119,7 +124,9 @@ def _wrap(app: FastAPI, parts: Container) -> None:
     # Inside as well: Starlette would answer in plain text what it does not know.
     app.add_middleware(InternalErrorMiddleware)
     stack: ASGIApp = CompressionMiddleware(app.build_middleware_stack(), min_size=MIN_SIZE)
-    stack = CacheMiddleware(stack, parts.cache, {kind: settings.cache.seconds(kind) for kind in Kind})
+    stack = AdmissionMiddleware(stack, settings.limits.in_flight, settings.limits.queued)
+    seconds = {kind: settings.cache.seconds(kind) for kind in Kind}
+    stack = CacheMiddleware(stack, parts.cache, seconds, parts.is_database_down)
     stack = AuthenticationMiddleware(stack, parts.api_keys)
     stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)

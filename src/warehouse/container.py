@@ -1,11 +1,13 @@
 """The composition root: the one place that chooses backends."""
 
 from functools import partial
+from pathlib import Path
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from warehouse import metrics
 from warehouse.auth.service import ApiKeyService
 from warehouse.cache import tags
 from warehouse.cache.decorator import Kind
@@ -20,7 +22,9 @@ from warehouse.exchange.importing import Importer
 from warehouse.http.health import Check
 from warehouse.locations.service import LocationService
 from warehouse.observing import Observer
+from warehouse.orders import Orders
 from warehouse.policies import REDIS_SECONDS, Policies
+from warehouse.resilience import CircuitBreakerState
 from warehouse.settings import Settings
 from warehouse.stock.counting import CountingService
 from warehouse.stock.moving import MovingService
@@ -45,11 +49,12 @@ class Container:
             overrides=settings.policy_overrides,
             listeners=[Observer()],
         )
+        self.orders = Orders(self.policies.registry, Path(metrics.FOLDER) if metrics.FOLDER else None)
         self.database = SqlDatabase(settings.database_url, settings.database, self.policies)
         self.fence = Fence(SqlCacheControl(self.database))
         self.store = self._store()
         self.invalidator = Invalidator(self.fence, self.store)
-        self.cache = Cache(self.store, self.fence) if self.store is not None and settings.cache.enabled else None
+        self.cache = self._cache()
         self.segments = self._segments()
         self.uow = SqlUnitOfWorkFactory(self.database, self.invalidator.release)
         self.commands = CommandRunner(self.uow)
@@ -59,7 +64,7 @@ class Container:
         self.counting = CountingService(self.commands)
         self.reservations = ReservationService(self.uow, self.commands)
         self.stock_queries = StockQueries(self.uow)
-        self.api_keys = ApiKeyService(self.uow, self.commands)
+        self.api_keys = ApiKeyService(self.uow, self.commands, remembered_seconds=settings.cache.stale_seconds)
         self.importer = Importer(self.uow)
         self.redis = _redis(settings.redis.url, REDIS_SECONDS) if settings.redis.url else None
 
@@ -75,6 +80,11 @@ class Container:
     async def is_migrated(self) -> bool:
         async with self.database.connect(read_only=True) as connection:
             return await is_current(connection)
+
+    def is_database_down(self) -> bool:
+        """As far as is known: then reads need not find it out once more."""
+        policies = (self.policies.database_reads, self.policies.database_watch)
+        return any(policy.circuit.state is not CircuitBreakerState.CLOSED for policy in policies)
 
     def checks(self) -> dict[str, Check]:
         """What /readyz asks."""
@@ -94,12 +104,19 @@ class Container:
         client = _redis(url, self.settings.cache.timeout)
         return RedisCacheStore(client, self.policies.cache, self.policies.cache_releases)
 
+    def _cache(self) -> Cache | None:
+        if self.store is None or not self.settings.cache.enabled:
+            return None
+        return Cache(self.store, self.fence, stale_seconds=self.settings.cache.stale_seconds)
+
     def _segments(self) -> SegmentCache | None:
         if self.store is None or self.cache is None:
             return None
         names = [tags.segment(number) for number in range(tags.SEGMENTS)]
-        seconds = self.settings.cache.snapshot_seconds
-        return SegmentCache(self.store, self.fence, Kind.SNAPSHOT, tags.PRODUCTS, names, seconds)
+        cache = self.settings.cache
+        return SegmentCache(
+            self.store, self.fence, Kind.SNAPSHOT, tags.PRODUCTS, names, cache.snapshot_seconds, cache.stale_seconds
+        )
 
     async def _check_database(self) -> None:
         if not await self.is_migrated():

@@ -20,9 +20,10 @@ OTHER_METHOD = "other"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds."""
 
-_FOLDER = os.environ.get(FOLDER_VARIABLE, "")
-if _FOLDER:
-    Path(_FOLDER).mkdir(parents=True, exist_ok=True)
+FOLDER = os.environ.get(FOLDER_VARIABLE, "")
+"""That of the processes of a server; empty where there is but one."""
+if FOLDER:
+    Path(FOLDER).mkdir(parents=True, exist_ok=True)
 
 # The time at which each series began: as many series again, and not with several processes.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library is annotated in part
@@ -125,11 +126,11 @@ def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
 
 
 def _registry() -> CollectorRegistry:
-    if not _FOLDER:
+    if not FOLDER:
         return REGISTRY
-    _forget_gauges_of_the_dead(Path(_FOLDER))
+    _forget_gauges_of_the_dead(Path(FOLDER))
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, _FOLDER)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, FOLDER)  # type: ignore[no-untyped-call]
     return registry
 
 

@@ -55,6 +55,7 @@ class KeyCache:
         self._load = load
         self._monotonic = monotonic
         self._flights: dict[str, _Flight] = {}
+        self._confirmed: dict[str, tuple[float, KnownKey]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -66,6 +67,13 @@ class KeyCache:
             return None
         known = flight.answer.result()
         if known is None or not known.text:
+            return None
+        return known if hmac.compare_digest(known.text.encode(), text.encode()) else None
+
+    def remembered(self, text: str, seconds: float) -> KnownKey | None:
+        """The key of a secret that was found to match, for so long after it could last be confirmed."""
+        sent, known = self._confirmed.get(Secret(text).prefix, (0.0, None))
+        if known is None or not known.text or self._monotonic() - sent >= LIFE + seconds:
             return None
         return known if hmac.compare_digest(known.text.encode(), text.encode()) else None
 
@@ -81,6 +89,7 @@ class KeyCache:
 
     def clear(self) -> None:
         self._flights.clear()
+        self._confirmed.clear()
 
     def _send(self, prefix: str) -> _Flight:
         flight = _Flight(self._monotonic(), detached(self._load(prefix)))
@@ -89,11 +98,26 @@ class KeyCache:
             # The first is the one that was sent the longest ago.
             del self._flights[next(iter(self._flights))]
         self._flights[prefix] = flight
-        flight.answer.add_done_callback(partial(self._drop_unless_key, prefix))
+        flight.answer.add_done_callback(partial(self._ended, prefix))
         return flight
 
-    def _drop_unless_key(self, prefix: str, answer: asyncio.Task[KnownKey | None]) -> None:
-        is_key = not answer.cancelled() and answer.exception() is None and answer.result() is not None
+    def _ended(self, prefix: str, answer: asyncio.Task[KnownKey | None]) -> None:
         flight = self._flights.get(prefix)
-        if not is_key and flight is not None and flight.answer is answer:
+        if flight is None or flight.answer is not answer:
+            return
+        failed = answer.cancelled() or answer.exception() is not None
+        known = None if failed else answer.result()
+        if known is None:
             del self._flights[prefix]
+        if not failed:
+            self._confirm(prefix, flight.sent, known)
+
+    def _confirm(self, prefix: str, sent: float, known: KnownKey | None) -> None:
+        before = self._confirmed.pop(prefix, None)
+        if known is None:
+            return
+        if before is not None and not known.text and before[1].digest == known.digest:
+            known.text = before[1].text
+        if len(self._confirmed) >= CAPACITY:
+            del self._confirmed[next(iter(self._confirmed))]
+        self._confirmed[prefix] = sent, known

@@ -43,10 +43,12 @@ class ApiKeyService:
         *,
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        remembered_seconds: float = 0.0,
     ) -> None:
         self._uow = uow
         self._commands = commands
         self._now = now
+        self._remembered_seconds = remembered_seconds
         self._cache = KeyCache(self._load, monotonic)
         self._notes: dict[UUID, asyncio.Task[None]] = {}
 
@@ -65,6 +67,11 @@ class ApiKeyService:
     def recent(self, secret_text: str) -> Caller | None:
         """As `verify`, from what was found out within the last `LIFE` seconds; None where that does not tell."""
         return self._caller(self._cache.recent(secret_text))
+
+    def remembered(self, secret_text: str) -> Caller | None:
+        """As it was when the database last told, for a bounded time after that: it may have been revoked since."""
+        known = self._cache.remembered(secret_text, self._remembered_seconds)
+        return None if known is None or not known.key.usable(self._now()) else known.caller
 
     def _caller(self, known: KnownKey | None) -> Caller | None:
         now = self._now()

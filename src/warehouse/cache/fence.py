@@ -81,6 +81,14 @@ class Fence:
             return None
         return view
 
+    def unconfirmed(self, seconds: float) -> View | None:
+        """The view by which the cache could be used when the row was last seen, for so long after that could no longer
+        be relied on. Others may have written since, and even switched the cache off."""
+        view = self._view
+        if view is None or not view.usable or self._now() >= self._sent + LEASE_SECONDS + seconds:
+            return None
+        return view
+
     async def look(self) -> View:
         """Read the row now. Raises `Unavailable`."""
         sent = self._now()

@@ -37,6 +37,8 @@ class Result(StrEnum):
     MISS = "miss"
     REFRESH = "refresh"
     BYPASS = "bypass"
+    STALE = "stale"
+    """The database does not answer, and what was cached may have been changed since."""
     REQUEST = "request"
 
 
@@ -119,7 +121,10 @@ class Cache:
         fence: Fence,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
+        stale_seconds: float = 0.0,
     ) -> None:
+        """For `stale_seconds` after the database was last seen, `last` has an answer."""
+        self._stale_seconds = stale_seconds
         self._store = store
         self._fence = fence
         self._chance = chance
@@ -135,6 +140,20 @@ class Cache:
             reading = await self._read(wanted, load, sampled=sampled)
         metrics.count_cache_read(wanted.kind, reading.result)
         return reading
+
+    async def last(self, wanted: Wanted) -> Reading | None:
+        """What was cached when the database was last seen, unless it is known that this was written to since."""
+        view = self._fence.unconfirmed(self._stale_seconds)
+        if view is None:
+            return None
+        try:
+            entry = await _Attempt(self._store, self._copies, view, wanted).look()
+        except StoreFailure:
+            return None
+        if entry is None:
+            return None
+        metrics.count_cache_read(wanted.kind, Result.STALE)
+        return Reading(entry, Result.STALE)
 
     async def _copied(self, wanted: Wanted) -> Reading | None:
         """What this process has a copy of, if that still counts: the quickest way, and that of most reads."""

@@ -11,6 +11,7 @@ from warehouse.cache.fence import Fence, View
 from warehouse.cache.reading import Result
 from warehouse.cache.store import CacheStore, StoreFailure
 from warehouse.cache.values import counting, keep, settled, tag_key, value_key
+from warehouse.errors import Unavailable
 
 AT_ONCE = 32
 """Values in one call."""
@@ -53,8 +54,17 @@ class SegmentCache:
     keeps the latest for itself, so that reading again what nobody has written to takes one generation alone."""
 
     def __init__(
-        self, store: CacheStore, fence: Fence, kind: str, whole: str, tags: Sequence[str], seconds: float
+        self,
+        store: CacheStore,
+        fence: Fence,
+        kind: str,
+        whole: str,
+        tags: Sequence[str],
+        seconds: float,
+        stale_seconds: float = 0.0,
     ) -> None:
+        """For `stale_seconds` after the database was last seen, `last` has an answer."""
+        self._stale_seconds = stale_seconds
         self._store = store
         self._fence = fence
         self._kind = kind
@@ -66,12 +76,23 @@ class SegmentCache:
 
     async def read(self, key: str, load: LoadParts) -> PartsReading:
         """From the cache as far as that goes. Raises what `load` raises."""
-        reading = await self._read(key, load)
+        reading = await self._read(key, load, self._fence.usable)
         metrics.count_cache_read(self._kind, reading.result)
         return reading
 
-    async def _read(self, key: str, load: LoadParts) -> PartsReading:
-        view = self._fence.usable
+    async def last(self, key: str) -> PartsReading | None:
+        """What was cached when the database was last seen, unless it is known that any of it was written to since."""
+        view = self._fence.unconfirmed(self._stale_seconds)
+        if view is None:
+            return None
+        try:
+            reading = await self._read(key, _no_load, view)
+        except Unavailable:
+            return None
+        metrics.count_cache_read(self._kind, Result.STALE)
+        return PartsReading(reading.parts, Result.STALE)
+
+    async def _read(self, key: str, load: LoadParts, view: View | None) -> PartsReading:
         if view is None:
             return await self._bypass(load)
         try:
@@ -149,6 +170,10 @@ class SegmentCache:
             self._known[key] = known
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
+
+
+async def _no_load(_: Sequence[int]) -> Sequence[Entry]:
+    raise Unavailable("The database does not answer.")
 
 
 def _part_key(view: View, key: str, number: int) -> str:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from starlette.types import Scope
 
 from warehouse.auth.model import Caller, Role
-from warehouse.errors import Forbidden, Unauthenticated
+from warehouse.errors import Forbidden, Unauthenticated, Unavailable
 from warehouse.http.routes import operations, route_path
 from warehouse.http.strictness import check_media_type, check_query, check_text
 
@@ -50,8 +50,16 @@ REQUIRED_ROLE: Mapping[str, Role] = {
     "create_api_key": Role.ADMIN,
     "rotate_api_key": Role.ADMIN,
     "revoke_api_key": Role.ADMIN,
+    "list_breakers": Role.ADMIN,
+    "order_breaker": Role.ADMIN,
 }
 """The least role for each operation, by operation id; an operation that is not in it is refused to everybody."""
+
+
+UNCONFIRMED = "unconfirmed"
+"""In the state of a request: whose key it carries could not be confirmed, for the database does not answer."""
+SHOWN_FROM_MEMORY = frozenset({"get_product_snapshot", "list_breakers"})
+"""Operations that need no database, besides those that are `@cached`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +90,22 @@ async def admit(request: Request) -> None:
 
 
 def authorize(request: Request) -> None:
-    """Raises `Forbidden` where the caller's role does not cover the operation."""
+    """Raises `Forbidden` where the caller's role does not cover the operation, and `Unavailable` where the caller is
+    not confirmed and the operation does more than to show what is cached."""
     if PUBLIC.covers(route_path(request.scope)):
         return
     needed = REQUIRED_ROLE.get(request.scope["route"].name)
     if needed is None:
         raise Forbidden("No role may do this.")
+    if is_unconfirmed(request.scope) and request.scope["route"].name not in SHOWN_FROM_MEMORY:
+        raise Unavailable("The database does not answer.")
     if not caller_of(request).role.covers(needed):
         raise Forbidden(f"This needs a key with the role {needed} or above.")
+
+
+def is_unconfirmed(scope: Scope) -> bool:
+    """Whether it may get nothing but what is cached."""
+    return UNCONFIRMED in scope.get("state", {})
 
 
 def is_admitted(scope: Scope, operation: str) -> bool:

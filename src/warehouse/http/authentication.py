@@ -6,8 +6,9 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from warehouse.auth.model import Caller
-from warehouse.errors import Unauthenticated, WarehouseError
-from warehouse.http.access import PUBLIC, PublicPaths
+from warehouse.errors import Unauthenticated, Unavailable, WarehouseError
+from warehouse.http.access import PUBLIC, UNCONFIRMED, PublicPaths
+from warehouse.http.deadline import SAFE
 from warehouse.http.headers import fields_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
@@ -18,13 +19,18 @@ class Verifier(Protocol):
         """As `verify`, from what was found out a moment ago; None where that does not tell."""
         ...
 
+    def remembered(self, secret_text: str) -> Caller | None:
+        """Who it was when that could last be found out; None where that is too long ago."""
+        ...
+
     async def verify(self, secret_text: str) -> Caller | None:
         """None for what is not a usable key. Raises `Unavailable` where that cannot be found out."""
         ...
 
 
 class AuthenticationMiddleware:
-    """Puts `caller` into the request's state, from `Authorization: Bearer <key>`; else answers 401."""
+    """Puts `caller` into the request's state, from `Authorization: Bearer <key>`; else answers 401. Where the database
+    does not answer, a caller known from before is `UNCONFIRMED`, and gets what is cached, if anything."""
 
     def __init__(self, app: ASGIApp, verifier: Verifier, public: PublicPaths = PUBLIC) -> None:
         self._app = app
@@ -43,11 +49,16 @@ class AuthenticationMiddleware:
         return self._app(scope, receive, send)
 
     async def _ask(self, secret_text: str, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
         try:
-            caller = await self._caller(secret_text)
+            state["caller"] = await self._caller(secret_text)
+        except Unavailable as error:
+            caller = self._verifier.remembered(secret_text) if scope["method"] in SAFE else None
+            if caller is None:
+                return await problem_for(error, scope)(scope, receive, send)
+            state["caller"], state[UNCONFIRMED] = caller, True
         except WarehouseError as error:
             return await problem_for(error, scope)(scope, receive, send)
-        scope.setdefault("state", {})["caller"] = caller
         return await self._app(scope, receive, send)
 
     async def _caller(self, secret_text: str) -> Caller:

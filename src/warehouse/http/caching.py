@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
@@ -17,7 +17,7 @@ from warehouse.cache.decorator import Asked, Kind, Policy, policy_of
 from warehouse.cache.entry import Entry
 from warehouse.cache.reading import Cache, Loaded, Reading, Result, Wanted
 from warehouse.errors import Code, NotAcceptable, NotFound
-from warehouse.http.access import is_admitted
+from warehouse.http.access import is_admitted, is_unconfirmed
 from warehouse.http.conditional import matches
 from warehouse.http.encodings import MIN_SIZE, Encoding, compress, encoded_etag, negotiate, refuses_identity
 from warehouse.http.headers import fields_of
@@ -35,6 +35,7 @@ LONGEST = 256
 IN_THREAD = 64 * 1024
 """Bytes from which on a body is compressed beside the event loop."""
 NO_CACHE = re.compile(r"(?:^|[\s,])no-cache(?:$|[\s,])", re.IGNORECASE)
+NO_STALE = re.compile(r"(?:^|[\s,])(?:no-cache|no-store|stale-if-error\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
 NOT_ASKED = frozenset({b"if-none-match", b"if-range", b"range", b"accept-encoding"})
 """What a cached answer does not depend on; its endpoint does not see it."""
 NOT_KEPT = frozenset({b"content-length", b"etag", b"vary"})
@@ -48,6 +49,7 @@ SHOWN = {
     Result.MISS: "fwd=uri-miss",
     Result.REFRESH: "fwd=stale; detail=refresh",
     Result.BYPASS: "fwd=bypass",
+    Result.STALE: "hit; detail=stale-if-error",
     Result.REQUEST: "fwd=request",
 }
 
@@ -70,12 +72,20 @@ class _Target:
 class CacheMiddleware:
     """Stands behind the authentication, checks the role itself, and answers what is `@cached`.
 
-    `seconds` is how long each kind may be kept. Without a cache such answers still get their tag and their encoding
-    here. `Cache-Status` (RFC 9211) says of every answer what was done for it.
+    `seconds` is how long each kind may be kept. While the database `is_down` what is cached is shown without asking it.
+    Without a cache such answers still get their tag and their encoding here. `Cache-Status` (RFC 9211) says of every
+    answer what was done for it.
     """
 
-    def __init__(self, app: ASGIApp, cache: Cache | None, seconds: Mapping[Kind, float]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        cache: Cache | None,
+        seconds: Mapping[Kind, float],
+        is_down: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._app = app
+        self._is_down = is_down
         self._cache = cache
         self._seconds = seconds
         self._operations: Sequence[_Operation] | None = None
@@ -87,8 +97,8 @@ class CacheMiddleware:
         target = self._target(scope) if scope["method"] == "GET" else None
         if target is None or not is_admitted(scope, target.operation.name):
             return await self._app(scope, receive, _telling(scope, send))
-        reading = await self._read(target, scope, receive)
         scope["route"] = target.operation.route
+        reading = await self._reading(target, scope, receive)
         return await serve(reading, scope, receive, send)
 
     def _target(self, scope: Scope) -> _Target | None:
@@ -104,6 +114,21 @@ class CacheMiddleware:
         if len(address[0]) + len(address[1]) <= LONGEST:
             self._targets[address] = target
         return target
+
+    async def _reading(self, target: _Target, scope: Scope, receive: Receive) -> Reading:
+        """Stale where nothing else can be had, and the client takes it."""
+        is_last_resort = is_unconfirmed(scope) or self._is_down()
+        if is_last_resort and (last := await self._last(target, scope)) is not None:
+            return last
+        reading = await self._read(target, scope, receive)
+        if reading.entry.status == 503 and (last := await self._last(target, scope)) is not None:
+            return last
+        return reading
+
+    async def _last(self, target: _Target, scope: Scope) -> Reading | None:
+        if self._cache is None or not takes_stale(fields_of(scope)):
+            return None
+        return await self._cache.last(target.wanted)
 
     async def _read(self, target: _Target, scope: Scope, receive: Receive) -> Reading:
         async def load() -> Loaded:
@@ -128,6 +153,12 @@ def asks_anew(fields: Mapping[bytes, bytes]) -> bool:
     """Whether the client wants no answer from a cache."""
     control = fields.get(b"cache-control")
     return control is not None and NO_CACHE.search(control.decode("latin-1")) is not None
+
+
+def takes_stale(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether the client takes an answer of which nobody knows if it is the newest, rather than none (RFC 5861, 4)."""
+    control = fields.get(b"cache-control")
+    return control is None or NO_STALE.search(control.decode("latin-1")) is None
 
 
 def is_kept(scope: Scope) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 
 from fastapi import APIRouter, Response
@@ -29,6 +29,8 @@ class Liveness(BaseModel):
 
 class ReadinessStatus(StrEnum):
     READY = "ready"
+    DEGRADED = "degraded"
+    """It serves, though without something that makes it faster."""
     NOT_READY = "not_ready"
 
 
@@ -37,6 +39,10 @@ class Readiness(BaseModel):
 
     status: ReadinessStatus
     checks: dict[str, CheckState]
+
+
+REQUIRED = frozenset({"database"})
+"""Without these nothing can be served; the others can be done without."""
 
 
 def health_router(checks: Mapping[str, Check], seconds: float = CHECK_SECONDS) -> APIRouter:
@@ -50,14 +56,20 @@ def health_router(checks: Mapping[str, Check], seconds: float = CHECK_SECONDS) -
 
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
     async def readyz() -> Response:
-        """Everything that the service stands on answers; 503 names what does not."""
+        """Whether requests can be served, and the state of each thing that the service stands on: 503 where the
+        database does not answer, `degraded` where Redis does not."""
         answers = await asyncio.gather(*(_state(name, check, seconds) for name, check in checks.items()))
         states = dict(zip(checks, answers, strict=True))
-        ready = all(state is CheckState.OK for state in states.values())
-        status = ReadinessStatus.READY if ready else ReadinessStatus.NOT_READY
-        return JsonResponse({"status": status, "checks": states}, 200 if ready else 503)
+        status = _status([name for name, state in states.items() if state is not CheckState.OK])
+        return JsonResponse({"status": status, "checks": states}, 503 if status is ReadinessStatus.NOT_READY else 200)
 
     return router
+
+
+def _status(failing: Sequence[str]) -> ReadinessStatus:
+    if not failing:
+        return ReadinessStatus.READY
+    return ReadinessStatus.DEGRADED if REQUIRED.isdisjoint(failing) else ReadinessStatus.NOT_READY
 
 
 async def _state(name: str, check: Check, seconds: float) -> CheckState:

@@ -25,6 +25,7 @@ Stock that cannot be oversold. Send your API key as `Authorization: Bearer wh_â€
 * **Errors** are problem documents (RFC 9457); decide by their `code`.
 * **Commands** (every POST with an effect) take an `Idempotency-Key`: sent again they answer the same again.
 * **Changes** name the version that they are meant for in `If-Match`; a newer one is answered with 412.
+* **Time**: `Request-Timeout: 2.5` gives a request less time than the service would take.
 * **Lists** come in pages: send `next_cursor` as `cursor`, until it is null.
 """
 
@@ -137,7 +138,7 @@ _Rule = tuple[Callable[[_Operation], bool], tuple[int, ...]]
 
 _PROBLEMS: tuple[_Rule, ...] = (
     (lambda operation: True, (406, 500)),
-    (lambda operation: not operation.is_public, (401, 403, 422, 503)),
+    (lambda operation: not operation.is_public, (401, 403, 422, 429, 503)),
     (lambda operation: operation.has_body, (400, 413, 415)),
     (lambda operation: operation.takes("query", "cursor"), (400,)),
     (lambda operation: operation.takes("path"), (404,)),

@@ -16,10 +16,12 @@ _HEADERS: Mapping[str, str] = {
     "Link": 'The next page, as `<…>; rel="next"` (RFC 8288); absent on the last one.',
     "Idempotent-Replayed": "`true` where this is the recorded answer to an earlier request with the same key.",
     "WWW-Authenticate": "How to authenticate: `Bearer`.",
+    "RateLimit": 'What is left of the quota, and in how many seconds it is whole again: `"default";r=50;t=30`.',
+    "RateLimit-Policy": 'The quota, and for how many seconds: `"default";q=100;w=60`.',
     "Retry-After": "Seconds after which to try again.",
 }
 
-_PROBLEM_HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 503: "Retry-After"}
+_PROBLEM_HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 PROBLEM_RESPONSES: Mapping[int, tuple[str, str]] = {
     400: ("MalformedRequest", "The request, a cursor, a key or a precondition cannot be parsed."),
@@ -33,6 +35,7 @@ PROBLEM_RESPONSES: Mapping[int, tuple[str, str]] = {
     415: ("UnsupportedMediaType", "The body is of a media type that is not read here."),
     422: ("Invalid", "It parses, but is not valid; `errors` names every fault."),
     428: ("PreconditionRequired", "If-Match is required."),
+    429: ("RateLimited", "The quota of the API key, or of the address without one, is used up."),
     500: ("InternalError", "The server failed."),
     503: ("Unavailable", "The service is not available at the moment."),
 }

@@ -21,6 +21,7 @@ from warehouse.errors import (
     NotAcceptable,
     NotFound,
     PreconditionRequired,
+    RateLimited,
     StaleVersion,
     TooLarge,
     Unauthenticated,
@@ -94,6 +95,7 @@ STATUS: Mapping[type[WarehouseError], int] = {
     UnsupportedMediaType: 415,
     Invalid: 422,
     PreconditionRequired: 428,
+    RateLimited: 429,
     InternalError: 500,
     Unavailable: 503,
 }
@@ -128,6 +130,8 @@ TITLES: Mapping[Code, str] = {
     Code.PRECONDITION_REQUIRED: "A precondition is required",
     Code.INTERNAL_ERROR: "The server failed",
     Code.UNAVAILABLE: "The service is not available at the moment",
+    Code.OVERLOADED: "More is asked than can be done at once",
+    Code.RATE_LIMITED: "The quota is used up",
     Code.CONTENTION: "Too many changes to the same records at once",
     Code.TIMEOUT: "The request took too long",
 }
@@ -220,7 +224,7 @@ def _headers(error: WarehouseError) -> dict[str, str]:
             return {"Vary": "Accept-Encoding"}
         case UnsupportedCoding():
             return {"Accept-Encoding": "gzip, zstd"}
-        case Unavailable():
+        case Unavailable() | RateLimited():
             return {"Retry-After": str(error.retry_after)}
         case _:
             return {}

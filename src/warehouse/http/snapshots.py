@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from warehouse.cache.entry import Entry
 from warehouse.cache.reading import Result
@@ -16,7 +17,9 @@ from warehouse.cache.segments import Parts, PartsReading, SegmentCache
 from warehouse.cache.tags import SEGMENTS
 from warehouse.catalogue.service import CatalogueService
 from warehouse.catalogue.snapshot import FORMS, SnapshotForm
-from warehouse.http.caching import asks_anew, shown
+from warehouse.errors import Unavailable
+from warehouse.http.access import is_unconfirmed
+from warehouse.http.caching import asks_anew, shown, takes_stale
 from warehouse.http.conditional import matches
 from warehouse.http.encodings import Encoding, encoded_etag, negotiate
 from warehouse.http.frames import Frame, frame, joined
@@ -48,7 +51,7 @@ class Snapshots:
         fields = fields_of(request.scope)
         form = FORMS[preferred(fields.get(b"accept", b"").decode("latin-1"), list(FORMS))]
         encoding = negotiate(fields.get(b"accept-encoding", b"").decode("latin-1"))
-        reading = await self._read(form, encoding, fields)
+        reading = await self._read(form, encoding, request.scope)
         whole = self._whole(reading.parts, form, encoding)
         etag = encoded_etag(whole.etag, encoding)
         headers = {
@@ -64,7 +67,21 @@ class Snapshots:
             headers["Content-Encoding"] = encoding
         return _answer(whole.body, form.media_type, headers, _wanted(fields, etag, len(whole.body)))
 
-    async def _read(self, form: SnapshotForm, encoding: Encoding, fields: Mapping[bytes, bytes]) -> PartsReading:
+    async def _read(self, form: SnapshotForm, encoding: Encoding, scope: Scope) -> PartsReading:
+        fields, key = fields_of(scope), f"snapshot:{form.media_type}:{encoding}"
+        try:
+            if is_unconfirmed(scope):
+                raise Unavailable("The database does not answer.")
+            return await self._newest(key, form, encoding, fields)
+        except Unavailable:
+            last = await self._cache.last(key) if self._cache is not None and takes_stale(fields) else None
+            if last is None:
+                raise
+            return last
+
+    async def _newest(
+        self, key: str, form: SnapshotForm, encoding: Encoding, fields: Mapping[bytes, bytes]
+    ) -> PartsReading:
         async def load(numbers: Sequence[int]) -> Sequence[Entry]:
             segments = await self._catalogue.snapshot_segments(numbers)
             rows = [segments.get(number, ()) for number in numbers]
@@ -74,7 +91,7 @@ class Snapshots:
             return PartsReading(Parts(await load(range(SEGMENTS))), Result.REQUEST)
         if self._cache is None:
             return PartsReading(Parts(await load(range(SEGMENTS))), Result.BYPASS)
-        return await self._cache.read(f"snapshot:{form.media_type}:{encoding}", load)
+        return await self._cache.read(key, load)
 
     def _whole(self, parts: Parts, form: SnapshotForm, encoding: Encoding) -> _Whole:
         """Put together once for as long as nothing changes."""

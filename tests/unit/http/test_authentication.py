@@ -18,6 +18,9 @@ class OneKey:
     def recent(self, secret_text: str) -> Caller | None:
         return None
 
+    def remembered(self, secret_text: str) -> Caller | None:
+        return None
+
     async def verify(self, secret_text: str) -> Caller | None:
         self.asked.append(secret_text)
         if secret_text == "wh_down":  # noqa: S105 (no secret)

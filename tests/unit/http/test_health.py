@@ -45,10 +45,18 @@ async def test_it_is_ready_when_everything_answers() -> None:
 
 
 @pytest.mark.parametrize("failing", [refusing, silent])
-async def test_it_is_not_ready_when_one_thing_fails_or_is_silent(failing: Check) -> None:
-    assert await ready(database=answering, redis=failing) == (
+async def test_it_is_not_ready_when_the_database_fails_or_is_silent(failing: Check) -> None:
+    assert await ready(database=failing, redis=answering) == (
         503,
-        {"status": "not_ready", "checks": {"database": "ok", "redis": "failing"}},
+        {"status": "not_ready", "checks": {"database": "failing", "redis": "ok"}},
+    )
+
+
+@pytest.mark.parametrize("failing", [refusing, silent])
+async def test_it_is_degraded_but_serves_when_redis_fails_or_is_silent(failing: Check) -> None:
+    assert await ready(database=answering, redis=failing) == (
+        200,
+        {"status": "degraded", "checks": {"database": "ok", "redis": "failing"}},
     )
 
 

@@ -1,0 +1,76 @@
+"""No more is begun than can be done: who comes when the queue is full is told so at once."""
+
+from collections import deque
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from warehouse.errors import Code, Overloaded, Unavailable
+from warehouse.http.access import PUBLIC, PublicPaths
+from warehouse.http.deadline import SAFE
+from warehouse.http.problems import problem_for
+from warehouse.http.routes import route_path
+from warehouse.resilience import BulkheadFullError, DeadlineExceeded
+from warehouse.resilience.bulkhead import Bulkhead
+from warehouse.resilience.deadlines import current
+
+
+class AdmissionMiddleware:
+    """Works at `in_flight` reads and as many writes at once, and lets `queued` more of each wait in order.
+
+    Stands behind the cache, whose answers cost next to nothing. Reads and writes do not wait for each other: writes may
+    hang on a lock for long. A body is read before its request is let in, so that slow senders take no place.
+    """
+
+    def __init__(self, app: ASGIApp, in_flight: int, queued: int, public: PublicPaths = PUBLIC) -> None:
+        self._app = app
+        self._public = public
+        self._reads = Bulkhead("reads", in_flight, queued)
+        self._writes = Bulkhead("writes", in_flight, queued)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._public.covers(route_path(scope)):
+            return await self._app(scope, receive, send)
+        if scope["method"] in SAFE:
+            return await self._admit(self._reads, scope, receive, send)
+        return await self._admit(self._writes, scope, await _received(receive), send)
+
+    async def _admit(self, bulkhead: Bulkhead, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if not bulkhead.enter():
+                await bulkhead.wait(current.get())
+        except BulkheadFullError:
+            return await problem_for(_TOO_MANY, scope)(scope, receive, send)
+        except DeadlineExceeded:
+            return await problem_for(_TOO_LATE, scope)(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            bulkhead.leave()
+
+
+_TOO_MANY = Overloaded("More is asked than can be done at once. Nothing of this request was begun.")
+_TOO_LATE = Unavailable("The request had to wait for too long. Nothing of it was begun.", code=Code.TIMEOUT)
+
+
+async def _received(receive: Receive) -> Receive:
+    """Gives what has come in, to the end of the body, as if it came now; what went wrong meanwhile as well."""
+    messages: deque[Message] = deque()
+    failure: Exception | None = None
+    more = True
+    while more:
+        try:
+            message = await receive()
+        except Exception as error:  # noqa: BLE001 (it is raised where it is looked for)
+            failure = error
+            break
+        messages.append(message)
+        more = message["type"] == "http.request" and message.get("more_body", False)
+
+    async def again() -> Message:
+        if messages:
+            return messages.popleft()
+        if failure is not None:
+            raise failure
+        return await receive()
+
+    return again
