@@ -8,7 +8,7 @@ import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError
 
 from warehouse.limiting.quota import Name
-from warehouse.limiting.script import SCRIPT
+from warehouse.limiting.script import ARGUMENT, SCRIPT
 from warehouse.resilience import Policy, ResilienceError
 
 FAILURES = (RedisError, OSError, TimeoutError, RuntimeError, ResilienceError)
@@ -42,6 +42,8 @@ class SharedWindows:
     """One call, and one round trip, for many keys."""
 
     def __init__(self, client: "redis.Redis", policy: Policy) -> None:
+        if policy.settings.attempts != 1:
+            raise ValueError("a call to count is not to be repeated: the policy needs attempts=1")
         # One connection held for good: to take it from the pool each time costs as much again as to use it.
         self._connection = client.client()
         self._circuit = policy.circuit
@@ -55,8 +57,7 @@ class SharedWindows:
     async def take(self, asks: Sequence[Ask]) -> list[Answer]:
         """In the same order; no name may be there twice. Raises one of `FAILURES`."""
         keys = [_key(ask.name) for ask in asks]
-        arguments = [argument for ask in asks for argument in _arguments(ask)]
-        numbers = await self._evaluate([len(keys), *keys, *arguments])
+        numbers = await self._evaluate([len(keys), *keys, *map(_argument, asks)])
         return [Answer(*numbers[start : start + 5]) for start in range(0, len(numbers), 5)]
 
     async def close(self) -> None:
@@ -79,6 +80,6 @@ def _key(name: Name) -> bytes:
     return f"rl:{quota.permits}/{quota.seconds}:{key}".encode(errors="surrogatepass")
 
 
-def _arguments(ask: Ask) -> tuple[int, ...]:
+def _argument(ask: Ask) -> bytes:
     quota = ask.name[1]
-    return quota.permits, quota.seconds * 1000, ask.needed, ask.wanted, ask.returned, ask.bucket
+    return ARGUMENT.pack(quota.permits, quota.seconds * 1000, ask.needed, ask.wanted, ask.returned, ask.bucket)

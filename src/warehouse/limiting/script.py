@@ -1,15 +1,15 @@
 """What runs in Redis."""
 
+from struct import Struct
+
+ARGUMENT = Struct("<6d")
+
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local at = 6 * (i - 1)
-  local permits, span = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local needed, wanted = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local returned, from = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-
+  local permits, span, needed, wanted, returned, from = struct.unpack('<dddddd', ARGV[i])
   local bucket, left = math.floor(now / span), span - now % span
   local kept = redis.call('HMGET', key, 'bucket', 'current', 'previous')
   local current, previous = 0, 0
@@ -56,10 +56,10 @@ return answers
 """
 """The sliding window counter of `window.Window`, for each key by its quota, with the clock of Redis.
 
-Arguments for each key: permits of the quota, and the length of its window; permits that are needed, and how many may be
-granted even if fewer are needed; permits that are returned, and the bucket that they are of. Answers for each key:
-permits granted, permits that remain, time until the bucket ends, time until a permit is free (0 where one is), and the
-bucket. All times are in milliseconds.
+The argument for each key is six numbers, packed: permits of the quota, and the length of its window; permits that are
+needed, and how many may be granted even if fewer are; permits that are returned, and the bucket that they are of. The
+answer for each key is five numbers: permits granted, permits that remain, time until the bucket ends, time until a
+permit is free (0 where one is), and the bucket. All times are in milliseconds.
 
 More than needed is granted up to a 64th of what is free, so that near the limit nothing is. A key lives for as long as
 it counts.

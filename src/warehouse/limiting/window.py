@@ -1,6 +1,7 @@
 """Counting in one process alone."""
 
 import math
+from collections import OrderedDict
 
 from warehouse.limiting.decision import Decision, refused
 from warehouse.limiting.quota import Name, Quota
@@ -58,7 +59,7 @@ class Windows:
     whoever comes back after so many others has the whole quota again."""
 
     def __init__(self) -> None:
-        self._windows: dict[Name, Window] = {}
+        self._windows: OrderedDict[Name, Window] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -68,5 +69,5 @@ class Windows:
         window = self._windows.pop(name, None) or Window(name[1])
         self._windows[name] = window
         if len(self._windows) > MOST_WINDOWS:
-            del self._windows[next(iter(self._windows))]
+            self._windows.popitem(last=False)
         return window.take(int(now * 1000))
