@@ -22,8 +22,8 @@ class Limiter:
     than the policy lets a call take.
 
     The counts are those of Redis, for all processes together, as long as it answers. Otherwise, and without a `client`,
-    this process gives out each quota by itself. Raises `ValueError` for a client whose policy retries: a call that timed
-    out may have counted.
+    this process gives out each quota by itself. Raises `ValueError` for a client with a policy that retries, because a
+    call that timed out may have counted.
     """
 
     def __init__(
