@@ -18,6 +18,7 @@ from warehouse.http.access import admit, check_access_table
 from warehouse.http.admission import AdmissionMiddleware
 from warehouse.http.authentication import AuthenticationMiddleware
 from warehouse.http.caching import CacheMiddleware
+from warehouse.http.client_address import ClientAddresses, parse_networks
 from warehouse.http.compression import CompressionMiddleware
 from warehouse.http.deadline import BodyLimitMiddleware, DeadlineMiddleware
 from warehouse.http.decoding import RequestDecodingMiddleware
@@ -30,8 +31,11 @@ from warehouse.http.metrics import router as metrics
 from warehouse.http.openapi import customise
 from warehouse.http.operations import router as operations
 from warehouse.http.problems import InternalErrorMiddleware, install_problem_handlers
+from warehouse.http.rate_limits import RateLimitMiddleware
 from warehouse.http.request_id import RequestIdMiddleware
+from warehouse.http.route_classes import RouteClass
 from warehouse.http.snapshots import Snapshots
+from warehouse.limiting import parse_quota
 from warehouse.locations.router import router as locations
 from warehouse.settings import Settings, load_settings
 from warehouse.stock.reservation_router import router as reservations
@@ -127,9 +131,18 @@ def _wrap(app: FastAPI, parts: Container) -> None:
     stack = AdmissionMiddleware(stack, settings.limits.in_flight, settings.limits.queued)
     seconds = {kind: settings.cache.seconds(kind) for kind in Kind}
     stack = CacheMiddleware(stack, parts.cache, seconds, parts.is_database_down)
-    stack = AuthenticationMiddleware(stack, parts.api_keys)
+    stack = _limited(AuthenticationMiddleware(stack, parts.api_keys), parts)
     stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)
     stack = HeadMiddleware(stack)
     app.middleware_stack = RequestIdMiddleware(stack)
+
+
+def _limited(app: ASGIApp, parts: Container) -> ASGIApp:
+    if parts.limiter is None:
+        return app
+    settings = parts.settings.rate_limit
+    addresses = ClientAddresses(parse_networks(settings.trusted_proxies))
+    quotas = {each: parse_quota(getattr(settings, each)) for each in RouteClass}
+    return RateLimitMiddleware(app, parts.limiter, parts.api_keys, addresses, quotas, parse_quota(settings.strangers))

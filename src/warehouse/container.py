@@ -20,6 +20,7 @@ from warehouse.catalogue.service import CatalogueService
 from warehouse.commands.service import CommandRunner
 from warehouse.exchange.importing import Importer
 from warehouse.http.health import Check
+from warehouse.limiting import Limiter
 from warehouse.locations.service import LocationService
 from warehouse.observing import Observer
 from warehouse.orders import Orders
@@ -67,8 +68,11 @@ class Container:
         self.api_keys = ApiKeyService(self.uow, self.commands, remembered_seconds=settings.cache.stale_seconds)
         self.importer = Importer(self.uow)
         self.redis = _redis(settings.redis.url, REDIS_SECONDS) if settings.redis.url else None
+        self.limiter = Limiter(self.redis, self.policies.rate_limit) if settings.rate_limit.enabled else None
 
     async def close(self) -> None:
+        if self.limiter is not None:
+            await self.limiter.close()
         await self.api_keys.close()
         await self.invalidator.close()
         if self.store is not None:

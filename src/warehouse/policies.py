@@ -1,9 +1,9 @@
 """Every call to what the service stands on goes by one of these policies; docs/operations.md says what each is for."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from warehouse.resilience import Listener, Policy, PolicyOptions, PolicySettings, Registry
@@ -88,16 +88,20 @@ class Policies:
         self.rate_limit = made["rate_limit"]
 
 
-def faults(
-    overrides: Mapping[str, Overrides], database_seconds: float, cache_seconds: float, deadline: float
-) -> Iterator[tuple[str, str]]:
-    """What makes no sense, by the name of the policy: of a request that has so many seconds as its deadline too."""
-    options = table(database_seconds, cache_seconds)
-    for name, changed in overrides.items():
-        try:
-            PolicySettings(**_with(options[name], changed), **({"deadline": deadline} if "timeout" in changed else {}))
-        except ValueError as error:
-            yield name, str(error)
+def parse_overrides(name: str, text: str) -> Overrides:
+    """Of one policy, as JSON; empty for none. Raises `ValueError` for what cannot be read or makes no sense."""
+    if not text:
+        return {}
+    try:
+        overrides = _OVERRIDES.validate_json(text)
+    except ValidationError as error:
+        [fault, *_] = error.errors()
+        raise ValueError(f"{'.'.join(map(str, fault['loc'])) or 'JSON'}: {fault['msg']}") from None
+    PolicySettings(**_with(table(5.0, 0.5)[name], overrides))
+    return overrides
+
+
+_OVERRIDES = TypeAdapter(Overrides)
 
 
 def _with(options: PolicyOptions, overrides: Overrides | None) -> PolicyOptions:

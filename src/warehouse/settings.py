@@ -9,14 +9,15 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableGroup
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from warehouse import policies
-from warehouse.policies import Overrides
+from warehouse.http.client_address import parse_networks
+from warehouse.limiting import parse_quota
+from warehouse.policies import Overrides, parse_overrides
 
 PREFIX = "WAREHOUSE_"
 TEST_PREFIX = "WAREHOUSE_TEST_"
@@ -123,7 +124,31 @@ class CacheSettings(Group):
 
 
 class RateLimitSettings(Group):
+    """Quotas are written as in "600/minute" or "100 per 10 seconds". They hold for all processes together."""
+
     enabled: bool = True
+    default: str = "30000/minute"
+    """What one key may read."""
+    writes: str = "6000/minute"
+    """What it may send besides that changes something."""
+    heavy: str = "600/minute"
+    """Requests of whole tables: the catalogue, a batch, the integrity of the ledger."""
+    strangers: str = "600/minute"
+    """What one address may ask without a key, or with one that is not known."""
+    trusted_proxies: str = ""
+    """Networks, as in "10.0.0.0/8, ::1", whose X-Forwarded-For tells where a request comes from."""
+
+    @field_validator("default", "writes", "heavy", "strangers")
+    @classmethod
+    def _countable(cls, text: str) -> str:
+        parse_quota(text)
+        return text
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
 
 
 class JobSettings(Group):
@@ -140,16 +165,22 @@ class LimitSettings(Group):
     """So many more wait for their turn; who comes then is told to come again."""
 
 
-class PolicySettings(Group):
+class PolicyGroup(Group):
     """What is to be other than `warehouse.policies` has it, as JSON: `{"timeout": 2.5, "fail_max": 10}`."""
 
-    database_reads: Overrides = {}
-    database_writes: Overrides = {}
-    database_watch: Overrides = {}
-    cache: Overrides = {}
-    cache_releases: Overrides = {}
-    queue: Overrides = {}
-    rate_limit: Overrides = {}
+    database_reads: str = ""
+    database_writes: str = ""
+    database_watch: str = ""
+    cache: str = ""
+    cache_releases: str = ""
+    queue: str = ""
+    rate_limit: str = ""
+
+    @field_validator("*")
+    @classmethod
+    def _sensible(cls, text: str, info: ValidationInfo) -> str:
+        parse_overrides(str(info.field_name), text)
+        return text
 
 
 class Settings(BaseSettings):
@@ -171,7 +202,7 @@ class Settings(BaseSettings):
     rate_limit: RateLimitSettings = RateLimitSettings()
     jobs: JobSettings = JobSettings()
     limits: LimitSettings = LimitSettings()
-    policies: PolicySettings = PolicySettings()
+    policies: PolicyGroup = PolicyGroup()
     data_dir: Path = Path("var")
     request_timeout: float = Field(default=15.0, gt=0, le=300)
     """Seconds within which every request is answered."""
@@ -189,7 +220,7 @@ class Settings(BaseSettings):
     @property
     def policy_overrides(self) -> Mapping[str, Overrides]:
         """Those that there are, by the name of the policy."""
-        return {name: given for name, given in self.policies if given}
+        return {name: parse_overrides(name, text) for name, text in self.policies if text}
 
     @property
     def database_url(self) -> str:
@@ -205,8 +236,7 @@ def load_settings() -> Settings:
     faults = dict.fromkeys(sorted(_given_names() - set(setting_names())), "there is no such setting")
     try:
         settings = Settings()
-        wrong = _policy_faults(settings)
-        faults.update((f"{PREFIX}POLICIES_{name}".upper(), fault) for name, fault in wrong)
+        faults.update(_hasty(settings))
     except ValidationError as error:
         for each in error.errors():
             name = f"{PREFIX}{'_'.join(map(str, each['loc']))}".upper()
@@ -218,10 +248,11 @@ def load_settings() -> Settings:
     return settings
 
 
-def _policy_faults(settings: Settings) -> Iterator[tuple[str, str]]:
-    return policies.faults(
-        settings.policy_overrides, settings.database.timeout, settings.cache.timeout, settings.request_timeout
-    )
+def _hasty(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A time-out that was set on purpose and could never be reached."""
+    for name, overrides in settings.policy_overrides.items():
+        if overrides.get("timeout", 0) > settings.request_timeout:
+            yield f"{PREFIX}POLICIES_{name}".upper(), "timeout must not be above WAREHOUSE_REQUEST_TIMEOUT"
 
 
 def setting_names() -> Iterator[str]:

@@ -404,6 +404,16 @@ async def revoke_api_key(client: AsyncClient) -> Given:
 
 
 @_makes
+async def list_breakers(client: AsyncClient) -> Given:
+    return {}
+
+
+@_makes
+async def order_breaker(client: AsyncClient) -> Given:
+    return {"ids": {"name": "queue"}, "json": {"order": "auto", "seconds": 1}}
+
+
+@_makes
 async def livez(client: AsyncClient) -> Given:
     return {}
 

@@ -172,11 +172,12 @@ async def test_a_key_is_for_one_request_alone(client: AsyncClient, operation: Op
     problem(await other.send(client, headers=first.headers), 422, "idempotency_key_reused")
 
 
+OF_THE_MOMENT = ("x-request-id", "idempotent-replayed", "ratelimit")
+
+
 def _lasting(response: Response) -> dict[str, str]:
     """The headers that are part of the recorded answer."""
-    return {
-        name: value for name, value in response.headers.items() if name not in ("x-request-id", "idempotent-replayed")
-    }
+    return {name: value for name, value in response.headers.items() if name not in OF_THE_MOMENT}
 
 
 class TestConflicts:

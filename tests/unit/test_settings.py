@@ -27,7 +27,54 @@ GIVEN: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "WAREHOUSE_CACHE_SNAPSHOT_SECONDS": ("3", lambda settings: settings.cache.seconds("snapshot"), 3.0),
     "WAREHOUSE_CACHE_PLACES_SECONDS": ("4", lambda settings: settings.cache.seconds("places"), 4.0),
     "WAREHOUSE_CACHE_STOCK_SECONDS": ("5", lambda settings: settings.cache.seconds("stock"), 5.0),
+    "WAREHOUSE_CACHE_STALE_SECONDS": ("6", lambda settings: settings.cache.stale_seconds, 6.0),
     "WAREHOUSE_RATE_LIMIT_ENABLED": ("0", lambda settings: settings.rate_limit.enabled, False),
+    "WAREHOUSE_RATE_LIMIT_DEFAULT": ("1/second", lambda settings: settings.rate_limit.default, "1/second"),
+    "WAREHOUSE_RATE_LIMIT_WRITES": ("2/second", lambda settings: settings.rate_limit.writes, "2/second"),
+    "WAREHOUSE_RATE_LIMIT_HEAVY": ("3/second", lambda settings: settings.rate_limit.heavy, "3/second"),
+    "WAREHOUSE_RATE_LIMIT_STRANGERS": ("4/second", lambda settings: settings.rate_limit.strangers, "4/second"),
+    "WAREHOUSE_RATE_LIMIT_TRUSTED_PROXIES": (
+        "10.0.0.0/8, ::1",
+        lambda settings: settings.rate_limit.trusted_proxies,
+        "10.0.0.0/8, ::1",
+    ),
+    "WAREHOUSE_LIMITS_IN_FLIGHT": ("8", lambda settings: settings.limits.in_flight, 8),
+    "WAREHOUSE_LIMITS_QUEUED": ("0", lambda settings: settings.limits.queued, 0),
+    "WAREHOUSE_POLICIES_DATABASE_READS": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("database_reads"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_DATABASE_WRITES": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("database_writes"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_DATABASE_WATCH": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("database_watch"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_CACHE": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("cache"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_CACHE_RELEASES": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("cache_releases"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_QUEUE": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("queue"),
+        {"timeout": 0.1},
+    ),
+    "WAREHOUSE_POLICIES_RATE_LIMIT": (
+        '{"timeout": 0.1}',
+        lambda settings: settings.policy_overrides.get("rate_limit"),
+        {"timeout": 0.1},
+    ),
     "WAREHOUSE_JOBS_IN_PROCESS": ("true", lambda settings: settings.jobs.in_process, True),
     "WAREHOUSE_LIMITS_BODY_BYTES": ("2048", lambda settings: settings.limits.body_bytes, 2048),
     "WAREHOUSE_DATA_DIR": ("elsewhere", lambda settings: settings.data_dir, Path("elsewhere")),
@@ -48,7 +95,22 @@ WRONG = {
     "WAREHOUSE_CACHE_SNAPSHOT_SECONDS": "nan",
     "WAREHOUSE_CACHE_PLACES_SECONDS": "inf",
     "WAREHOUSE_CACHE_STOCK_SECONDS": "1e9",
+    "WAREHOUSE_CACHE_STALE_SECONDS": "-1",
     "WAREHOUSE_RATE_LIMIT_ENABLED": "perhaps",
+    "WAREHOUSE_RATE_LIMIT_DEFAULT": "much",
+    "WAREHOUSE_RATE_LIMIT_WRITES": "0/minute",
+    "WAREHOUSE_RATE_LIMIT_HEAVY": "10/fortnight",
+    "WAREHOUSE_RATE_LIMIT_STRANGERS": "-1/minute",
+    "WAREHOUSE_RATE_LIMIT_TRUSTED_PROXIES": "everybody",
+    "WAREHOUSE_LIMITS_IN_FLIGHT": "0",
+    "WAREHOUSE_LIMITS_QUEUED": "-1",
+    "WAREHOUSE_POLICIES_DATABASE_READS": '{"attempts": 0}',
+    "WAREHOUSE_POLICIES_DATABASE_WRITES": '{"minimum_calls": 101}',
+    "WAREHOUSE_POLICIES_DATABASE_WATCH": '{"fail_max": 0}',
+    "WAREHOUSE_POLICIES_CACHE": '{"patience": 1}',
+    "WAREHOUSE_POLICIES_CACHE_RELEASES": "quick",
+    "WAREHOUSE_POLICIES_QUEUE": '{"failure_rate": 2}',
+    "WAREHOUSE_POLICIES_RATE_LIMIT": '{"open_seconds": "long"}',
     "WAREHOUSE_JOBS_IN_PROCESS": "perhaps",
     "WAREHOUSE_LIMITS_BODY_BYTES": "1",
     "WAREHOUSE_REQUEST_TIMEOUT": "soon",
@@ -111,6 +173,13 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch)
 def test_an_empty_one_counts_as_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")
     assert load_settings() == Settings()
+
+
+def test_a_timeout_that_no_request_would_live_to_see_stops_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_POLICIES_DATABASE_WRITES", '{"timeout": 3.5}')
+    load_settings()
+    monkeypatch.setenv("WAREHOUSE_REQUEST_TIMEOUT", "3")
+    assert refusal() == "WAREHOUSE_POLICIES_DATABASE_WRITES: timeout must not be above WAREHOUSE_REQUEST_TIMEOUT"
 
 
 @pytest.mark.parametrize("level", ["debug", "DEBUG", "Debug"])

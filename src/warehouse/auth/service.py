@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class ApiKeyService:
         """As it was when the database last told, for a bounded time after that: it may have been revoked since."""
         known = self._cache.remembered(secret_text, self._remembered_seconds)
         return None if known is None or not known.key.usable(self._now()) else known.caller
+
+    def known(self, secret_text: str) -> UUID | None:
+        """The id of a key that was found to match once, though it may have ended since."""
+        known = self._cache.remembered(secret_text, math.inf)
+        return None if known is None else known.key.id
 
     def _caller(self, known: KnownKey | None) -> Caller | None:
         now = self._now()

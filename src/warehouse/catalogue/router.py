@@ -40,6 +40,7 @@ from warehouse.errors import FieldError
 from warehouse.http.conditional import IfMatch, changed_response, created_headers, read_response
 from warehouse.http.idempotency import OptionalKey, command_for, json_answer, to_response
 from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
+from warehouse.http.route_classes import heavy
 from warehouse.http.snapshots import Snapshots
 from warehouse.http.validation import field_errors
 from warehouse.upserts import UpsertStatus
@@ -101,6 +102,7 @@ async def create_product(request: Request, catalogue: Catalogue, key: OptionalKe
 
 
 @router.post("/products/batch", response_model=BatchRead)
+@heavy
 async def upsert_products(request: Request, catalogue: Catalogue, key: OptionalKey, body: ProductBatch) -> Response:
     """Make or change up to 5,000 products by their SKUs. Each row fares by itself; the answer tells how."""
     rows: list[Any] = list(body.products)
@@ -115,6 +117,7 @@ async def upsert_products(request: Request, catalogue: Catalogue, key: OptionalK
 
 
 @router.get("/products/snapshot", response_model=ProductSnapshot, responses=LINES)
+@heavy
 async def get_product_snapshot(request: Request) -> Response:
     """The whole catalogue, as JSON or, where `Accept` prefers `application/x-ndjson`, with a product on each line. No
     product is older than the last change to it that was acknowledged before; they come in an order of their own.

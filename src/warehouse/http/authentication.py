@@ -40,8 +40,7 @@ class AuthenticationMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or self._public.covers(route_path(scope)):
             return self._app(scope, receive, send)
-        scheme, _, secret = fields_of(scope).get(b"authorization", b"").decode("latin-1").partition(" ")
-        secret_text = secret.strip(" ") if scheme.lower() == "bearer" else ""
+        secret_text = secret_of(scope)
         if (caller := self._verifier.recent(secret_text)) is None:
             return self._ask(secret_text, scope, receive, send)
         # No coroutine of its own where nobody has to be asked.
@@ -68,3 +67,9 @@ class AuthenticationMiddleware:
         if caller is None:
             raise Unauthenticated("This API key is not known, has expired or was revoked.")
         return caller
+
+
+def secret_of(scope: Scope) -> str:
+    """The key that a request carries; empty where there is none."""
+    scheme, _, secret = fields_of(scope).get(b"authorization", b"").decode("latin-1").partition(" ")
+    return secret.strip(" ") if scheme.lower() == "bearer" else ""

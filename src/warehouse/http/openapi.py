@@ -149,6 +149,8 @@ _PROBLEMS: tuple[_Rule, ...] = (
 
 _SUCCESS_HEADERS: tuple[tuple[Callable[[_Operation, Json], bool], str], ...] = (
     (lambda operation, members: True, "X-Request-Id"),
+    (lambda operation, members: not operation.is_public, "RateLimit"),
+    (lambda operation, members: not operation.is_public, "RateLimit-Policy"),
     (lambda operation, members: "version" in members, "ETag"),
     (lambda operation, members: "next_cursor" in members, "Link"),
     (lambda operation, members: operation.takes("header", "Idempotency-Key"), "Idempotent-Replayed"),

@@ -13,6 +13,9 @@ from warehouse.http.logging import REQUEST
 from warehouse.http.routes import templates
 from warehouse.metrics import observe_request
 
+MORE_HEADERS = "more_headers"
+"""In the state of a request: headers of its answer, whatever that will be."""
+
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.~+/=:@-]{1,128}", re.ASCII)
@@ -42,7 +45,8 @@ class RequestIdMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                more = scope["state"].get(MORE_HEADERS, ())
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *more]
             await send(message)
 
         begun = time.perf_counter()

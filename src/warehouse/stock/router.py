@@ -18,6 +18,7 @@ from warehouse.http.fields import Moment
 from warehouse.http.idempotency import RequiredKey, command_for, to_response
 from warehouse.http.json import JsonResponse
 from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
+from warehouse.http.route_classes import heavy
 from warehouse.stock.counting import CountingService
 from warehouse.stock.model import NO_LOT, BalanceFilter, MovementFilter, MovementSort
 from warehouse.stock.moving import MovingService
@@ -128,7 +129,8 @@ async def get_stock_summary(request: Request, queries: Queries, product_id: UUID
 
 
 @router.get("/integrity", response_model=IntegrityRead, tags=["operations"])
-async def get_integrity(queries: Queries) -> Response:
+@heavy
+async def get_integrity(request: Request, queries: Queries) -> Response:
     """Check every balance against the ledger and the open reservations."""
     return JsonResponse(await queries.integrity())
 

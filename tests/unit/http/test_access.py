@@ -49,14 +49,15 @@ async def test_a_public_path_needs_no_role(path: str) -> None:
     assert await status("livez", Role.VIEWER, path) == 200
 
 
-def test_a_viewer_reads_everything_but_api_keys_and_changes_nothing() -> None:
+def test_a_viewer_reads_everything_but_what_is_for_admins_and_changes_nothing() -> None:
     allowed = {name for name, role in REQUIRED_ROLE.items() if role is Role.VIEWER}
 
-    assert allowed == {name for name in REQUIRED_ROLE if name.startswith(READS)} - {"list_api_keys"}
+    assert allowed == {name for name in REQUIRED_ROLE if name.startswith(READS)} - {"list_api_keys", "list_breakers"}
 
 
-def test_only_admins_have_to_do_with_api_keys() -> None:
-    assert {role for name, role in REQUIRED_ROLE.items() if "api_key" in name} == {Role.ADMIN}
+def test_only_admins_have_to_do_with_api_keys_and_breakers() -> None:
+    theirs = [name for name in REQUIRED_ROLE if "api_key" in name or "breaker" in name]
+    assert {REQUIRED_ROLE[name] for name in theirs} == {Role.ADMIN}
 
 
 def test_nothing_of_the_api_is_public() -> None:

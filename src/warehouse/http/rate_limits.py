@@ -1,0 +1,84 @@
+"""Nobody may ask more than his quota allows: by API key where there is one, else by address."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
+from uuid import UUID
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from warehouse.errors import RateLimited
+from warehouse.http.authentication import secret_of
+from warehouse.http.client_address import ClientAddresses
+from warehouse.http.problems import problem_for
+from warehouse.http.request_id import MORE_HEADERS
+from warehouse.http.route_classes import RouteClass, RouteClasses
+from warehouse.http.routes import route_path
+from warehouse.limiting import Decision, Limiter, Quota
+
+STRANGERS = "strangers"
+"""What the quota of those without a key is called in RateLimit-Policy."""
+EXEMPT = frozenset({"/livez", "/readyz", "/metrics"})
+"""Whoever watches the service gets an answer most of all when others ask too much."""
+
+
+class KnownKeys(Protocol):
+    def known(self, secret_text: str) -> UUID | None:
+        """The id of a key that was once found to be good, be it no longer; None of all others."""
+        ...
+
+
+class RateLimitMiddleware:
+    """Stands before the authentication, so that guesses of keys count as well: by the address, as does the first use of
+    a key that this process does not know yet. Tells in RateLimit-Policy and RateLimit what is left (IETF
+    draft-ietf-httpapi-ratelimit-headers)."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limiter: Limiter,
+        keys: KnownKeys,
+        addresses: ClientAddresses,
+        quotas: Mapping[RouteClass, Quota],
+        strangers: Quota,
+    ) -> None:
+        self._app = app
+        self._limiter = limiter
+        self._keys = keys
+        self._addresses = addresses
+        self._classes = RouteClasses()
+        self._quotas = {each: (each.value, quota, _policy(each, quota)) for each, quota in quotas.items()}
+        self._strangers = STRANGERS, strangers, _policy(STRANGERS, strangers)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or route_path(scope) in EXEMPT:
+            return self._app(scope, receive, send)
+        key = self._keys.known(secret_of(scope))
+        if key is None:
+            who, (name, quota, policy) = self._addresses.of(scope), self._strangers
+        else:
+            who, (name, quota, policy) = key.hex, self._quotas[self._classes.of(scope)]
+        counted = f"{name}:{who}"
+        decision = self._limiter.try_now(counted, quota)
+        if decision is None:
+            return self._ask(counted, quota, name, policy, scope, receive, send)
+        return self._go_on(decision, name, policy, scope, receive, send)
+
+    async def _ask(
+        self, counted: str, quota: Quota, name: str, policy: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        decision = await self._limiter.take(counted, quota)
+        await self._go_on(decision, name, policy, scope, receive, send)
+
+    def _go_on(
+        self, decision: Decision, name: str, policy: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        left = f'"{name}";r={decision.remaining};t={decision.reset_seconds}'.encode()
+        scope.setdefault("state", {})[MORE_HEADERS] = (b"ratelimit-policy", policy), (b"ratelimit", left)
+        if decision.allowed:
+            return self._app(scope, receive, send)
+        text = f"No more than {decision.quota.permits} requests in {decision.quota.seconds} s are answered here."
+        return problem_for(RateLimited(text, retry_after=decision.retry_after), scope)(scope, receive, send)
+
+
+def _policy(name: str, quota: Quota) -> bytes:
+    return f'"{name}";q={quota.permits};w={quota.seconds}'.encode()
