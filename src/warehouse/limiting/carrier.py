@@ -1,7 +1,6 @@
 """Who asks Redis for those who wait."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from itertools import islice
@@ -15,12 +14,12 @@ from warehouse.limiting.window import Windows
 BATCH = 128
 """Keys in one call, so that Redis serves others in between."""
 
-Waiting = dict[Name, deque[asyncio.Future[Decision]]]
+Waiting = dict[Name, list[asyncio.Future[Decision]]]
 
 
 class Carrier:
     """Whoever comes while a call is on its way travels in the next one: a call costs many times what one key more does.
-    When a call fails, all who wait are counted by this process, so that nobody waits for more than one time-out."""
+    When a call fails, all who wait are counted by this process, so that nobody waits for a second one."""
 
     def __init__(self, shared: SharedWindows, leases: Leases, local: Windows, monotonic: Callable[[], float]) -> None:
         self._shared = shared
@@ -37,7 +36,7 @@ class Carrier:
 
     def send(self, name: Name) -> asyncio.Future[Decision]:
         decision: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(name, deque()).append(decision)
+        self._waiting.setdefault(name, []).append(decision)
         if self._task is None:
             # The deadline of who happens to come first is not that of the others.
             self._task = asyncio.create_task(self._carry(), context=Context())
@@ -80,18 +79,10 @@ class Carrier:
             self._count_here(batch)
 
     def _give(self, name: Name, lease: Lease, waiting: Sequence[asyncio.Future[Decision]], now: float) -> None:
-        """To those who waited for it and, if it is good for more, to those who have come since."""
         self._leases.put(name, lease)
         for each in waiting:
             if not each.done():
                 each.set_result(lease.decide(now))
-        late = self._waiting.pop(name, deque())
-        while late and lease.decides(now):
-            each = late.popleft()
-            if not each.done():
-                each.set_result(lease.decide(now))
-        if late:
-            self._waiting[name] = late
 
     def _count_here(self, waiting: Waiting) -> None:
         """For whoever has no decision yet."""

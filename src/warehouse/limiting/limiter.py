@@ -18,8 +18,8 @@ LONGEST_KEY = 128
 
 
 class Limiter:
-    """Gives out the permits of quotas. It belongs to one event loop at a time. It never raises, and takes no longer
-    than the policy lets a call take.
+    """Gives out the permits of quotas. It belongs to one event loop at a time. It never raises, and waits for one
+    time-out of the policy at most.
 
     The counts are those of Redis, for all processes together, as long as it answers. Otherwise, and without a `client`,
     this process gives out each quota by itself. Raises `ValueError` for a client with a policy that retries, because a
