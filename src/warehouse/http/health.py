@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import StrEnum
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from warehouse.http.draining import is_draining
 from warehouse.http.json import JsonResponse
 
 CHECK_SECONDS = 2.0
@@ -30,10 +31,11 @@ class Liveness(BaseModel):
 class ReadinessStatus(StrEnum):
     READY = "ready"
     NOT_READY = "not_ready"
+    DRAINING = "draining"
 
 
 class Readiness(BaseModel):
-    """`checks` has the state of each thing that the service stands on."""
+    """`checks` has the state of each thing that the service stands on. A server that is `draining` is about to end."""
 
     status: ReadinessStatus
     checks: dict[str, CheckState]
@@ -49,15 +51,21 @@ def health_router(checks: Mapping[str, Check], seconds: float = CHECK_SECONDS) -
         return JsonResponse({"status": CheckState.OK})
 
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def readyz() -> Response:
-        """Everything that the service stands on answers; 503 names what does not."""
+    async def readyz(request: Request) -> Response:
+        """Everything that the service stands on answers; 503 names what does not, or says that the server drains."""
         answers = await asyncio.gather(*(_state(name, check, seconds) for name, check in checks.items()))
         states = dict(zip(checks, answers, strict=True))
-        ready = all(state is CheckState.OK for state in states.values())
-        status = ReadinessStatus.READY if ready else ReadinessStatus.NOT_READY
-        return JsonResponse({"status": status, "checks": states}, 200 if ready else 503)
+        status = _status(states.values(), draining=is_draining(request.scope.get("state", {})))
+        return JsonResponse({"status": status, "checks": states}, 200 if status is ReadinessStatus.READY else 503)
 
     return router
+
+
+def _status(states: Collection[CheckState], *, draining: bool) -> ReadinessStatus:
+    if draining:
+        return ReadinessStatus.DRAINING
+    ready = all(state is CheckState.OK for state in states)
+    return ReadinessStatus.READY if ready else ReadinessStatus.NOT_READY
 
 
 async def _state(name: str, check: Check, seconds: float) -> CheckState:

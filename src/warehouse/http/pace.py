@@ -1,0 +1,50 @@
+"""Whether the other end of a connection keeps up. Nothing is timed: it is looked at now and then, which costs the
+requests nothing."""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from contextlib import suppress
+
+_INT = struct.Struct("i")
+
+
+class Pace:
+    """Of whatever goes on, `least` bytes are due in each `seconds`; with `least` infinite, it is to be over by then."""
+
+    __slots__ = ("_amount", "_least", "_seconds", "_since", "_what")
+
+    def __init__(self, seconds: float, least: float) -> None:
+        self._seconds = seconds
+        self._least = least
+        self._what: object | None = None
+        self._since = 0.0
+        self._amount = 0
+
+    def is_lost(self, what: object | None, amount: int, now: float) -> bool:
+        """At the time `now`, in seconds. `what` is going on, None for nothing: another one begins anew. `amount` is
+        what has come of it so far, in bytes, from wherever it is counted."""
+        if what is None or what is not self._what:
+            self._what, self._since, self._amount = what, now, amount
+        elif now - self._since >= self._seconds:
+            if amount - self._amount < self._least:
+                return True
+            self._since, self._amount = now, amount
+        return False
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that the client has not taken yet, where some of them wait in this process; those in the system's buffer
+    are counted then, as it takes more only when a large part of it is free. 0 where none wait here."""
+    waiting = transport.get_write_buffer_size()
+    return waiting + _unacknowledged(transport) if waiting else 0
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    # Not every system tells.
+    with suppress(OSError):
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        number: int = _INT.unpack(answer)[0]
+        return number
+    return 0
