@@ -19,6 +19,8 @@ from warehouse.http.wire_limits import DEFAULT_LIMITS, WireLimits
 OFFER_HEADERS = {b"connection", b"upgrade", b"http2-settings"}
 """`Connection` names the other two; of its own words only `close` matters, and no client offers an upgrade with it."""
 FIELD_FRAME = len(": \r\n")
+PARTING_SECONDS = 1.0
+"""For a client to read why the connection ends."""
 
 
 class _HeadTooLarge(Exception):
@@ -44,10 +46,13 @@ class SteadyHttpProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.written = 0
-        self._received = 0
+        self.received = 0
+        """Bytes, in all, of answers and of requests."""
         self._unparsed = 0
         """Bytes since the last ones that were of a body or the last of a request."""
         self._limits = limits
+        self._parting: Pace | None = None
+        """Once the client has been told that the connection ends."""
         self._asking = Pace(limits.head_seconds, math.inf)
         self._sending = Pace(limits.pace_seconds, limits.pace_bytes)
         self._taking = Pace(limits.pace_seconds, limits.pace_bytes)
@@ -55,7 +60,8 @@ class SteadyHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, b"retry-after: 1\r\n")
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, b"retry-after: 1\r\n")
+            transport.close()
 
     def on_headers_complete(self) -> None:
         if self._unparsed > self._limits.head_bytes or len(self.headers) > self._limits.fields:
@@ -77,12 +83,20 @@ class SteadyHttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
+        if self._parting is not None:
+            return
         self._unset_keepalive_if_required()
-        self._received += len(data)
+        self.received += len(data)
         self._unparsed += len(data)
         self._parse(data)
-        if self._unparsed > self._limits.head_bytes and not self.transport.is_closing():
+        if self._unparsed > self._limits.head_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def shutdown(self) -> None:
+        if self._parting is not None:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def sweep(self, now: float) -> None:
         """End the connection if its client is too slow, at the time `now` in seconds."""
@@ -91,12 +105,15 @@ class SteadyHttpProtocol(HttpToolsProtocol):
             self.transport.abort()  # to close would be to wait for the client
         elif self.transport.is_closing():
             return
+        elif self._parting is not None:
+            if self._parting.is_lost(self, 0, now):
+                self.transport.abort()
         elif self._asking.is_lost(self._awaited_head(), 0, now):
-            if self._received:
+            if self.received:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
             else:
                 self.transport.close()
-        elif self._sending.is_lost(self._awaited_body(), self._received, now):
+        elif self._sending.is_lost(self._awaited_body(), self.received, now):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def _parse(self, data: bytes) -> None:
@@ -137,15 +154,27 @@ class SteadyHttpProtocol(HttpToolsProtocol):
             return None
         return None if self.pipeline or self.flow.read_paused else cycle
 
-    def _refuse(self, status: HTTPStatus, *fields: bytes) -> None:
-        """Close the connection, and say why where that can be taken for the answer to what was sent."""
-        if self._owes_an_answer():
-            phrase = status.phrase.encode()
-            default = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-            head = (b"HTTP/1.1 %d %b\r\n" % (status, phrase), *default, *fields, b"connection: close\r\n")
-            content = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (len(phrase), phrase)
-            self.transport.write(b"".join((*head, content)))
-        self.transport.close()
+    def _refuse(self, status: HTTPStatus) -> None:
+        """End the connection, and say why where that can be taken for the answer to what was sent. To close it at once
+        would be to reset it if more comes in, and the client might not read the answer."""
+        if self._parting is not None or self.transport.is_closing():
+            return
+        if not self._owes_an_answer():
+            self.transport.close()
+            return
+        self._parting = Pace(PARTING_SECONDS, math.inf)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._say(status)
+        self.transport.write_eof()
+
+    def _say(self, status: HTTPStatus, *fields: bytes) -> None:
+        phrase = status.phrase.encode()
+        default = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
+        head = (b"HTTP/1.1 %d %b\r\n" % (status, phrase), *default, *fields, b"connection: close\r\n")
+        content = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (len(phrase), phrase)
+        self.transport.write(b"".join((*head, content)))
 
     def _owes_an_answer(self) -> bool:
         cycle = self.cycle
