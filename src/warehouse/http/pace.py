@@ -1,14 +1,6 @@
 """Whether the other end of a connection keeps up. Nothing is timed: it is looked at now and then, which costs the
 requests nothing."""
 
-import asyncio
-import fcntl
-import struct
-import termios
-from contextlib import suppress
-
-_INT = struct.Struct("i")
-
 
 class Pace:
     """Of whatever goes on, `least` bytes are due in each `seconds`; with `least` infinite, it is to be over by then."""
@@ -32,19 +24,3 @@ class Pace:
                 return True
             self._since, self._amount = now, amount
         return False
-
-
-def unsent(transport: asyncio.Transport) -> int:
-    """Bytes that the client has not taken yet, where some of them wait in this process; those in the system's buffer
-    are counted then, as it takes more only when a large part of it is free. 0 where none wait here."""
-    waiting = transport.get_write_buffer_size()
-    return waiting + _unacknowledged(transport) if waiting else 0
-
-
-def _unacknowledged(transport: asyncio.Transport) -> int:
-    # Not every system tells.
-    with suppress(OSError):
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(_INT.size))
-        number: int = _INT.unpack(answer)[0]
-        return number
-    return 0

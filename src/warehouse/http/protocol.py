@@ -13,7 +13,8 @@ from uvicorn.server import ServerState
 
 from warehouse.http.draining import is_draining
 from warehouse.http.one_piece import OnePiece
-from warehouse.http.pace import Pace, unsent
+from warehouse.http.pace import Pace
+from warehouse.http.sockets import cut_off, unsent
 from warehouse.http.wire_limits import DEFAULT_LIMITS, WireLimits
 
 OFFER_HEADERS = {b"connection", b"upgrade", b"http2-settings"}
@@ -102,7 +103,7 @@ class SteadyHttpProtocol(HttpToolsProtocol):
         """End the connection if its client is too slow, at the time `now` in seconds."""
         waiting = unsent(self.transport)
         if self._taking.is_lost(self if waiting else None, self.written - waiting, now):
-            self.transport.abort()  # to close would be to wait for the client
+            cut_off(self.transport)  # to close it would be to wait for the client
         elif self.transport.is_closing():
             return
         elif self._parting is not None:
