@@ -129,3 +129,11 @@ async def test_ctrl_c_does_not_wait(server: Running, caller: Caller, port: int) 
         await balancer.run()
     assert ended.result() == 0
     assert {answer.status for _, answer in balancer.answers} <= {200}
+
+
+async def test_ctrl_c_ends_the_wait(folder: Path, caller: Caller, port: int) -> None:
+    with running(folder, "serve", f"--port={port}", f"--workers={WORKERS}", DRAIN_SECONDS="300") as server:
+        await asyncio.to_thread(server.wait_until, lambda: is_ready(port))
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(server.wait_until, lambda: not is_ready(port))
+        assert await asyncio.to_thread(server.ends_clean, signal.SIGINT) == 0
