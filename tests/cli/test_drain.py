@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,8 +77,15 @@ def port() -> int:
 
 @pytest.fixture
 def server(folder: Path, caller: Caller, port: int) -> Iterator[Running]:
-    settings = {"DRAIN_SECONDS": str(DRAIN_SECONDS), "RATE_LIMIT_ENABLED": "false"}
+    with serving(folder, port, DRAIN_SECONDS) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, port: int, drain_seconds: int) -> Iterator[Running]:
+    settings = {"DRAIN_SECONDS": str(drain_seconds), "RATE_LIMIT_ENABLED": "false"}
     with running(folder, "serve", f"--port={port}", f"--workers={WORKERS}", **settings) as server:
+        server.wait_until(lambda: server.err.count("Application startup complete") == WORKERS)
         server.wait_until(lambda: is_ready(port))
         yield server
 
@@ -131,9 +139,8 @@ async def test_ctrl_c_does_not_wait(server: Running, caller: Caller, port: int) 
     assert {answer.status for _, answer in balancer.answers} <= {200}
 
 
-async def test_ctrl_c_ends_the_wait(folder: Path, caller: Caller, port: int) -> None:
-    with running(folder, "serve", f"--port={port}", f"--workers={WORKERS}", DRAIN_SECONDS="300") as server:
-        await asyncio.to_thread(server.wait_until, lambda: is_ready(port))
+def test_ctrl_c_ends_the_wait(folder: Path, caller: Caller, port: int) -> None:
+    with serving(folder, port, 300) as server:
         server.process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(server.wait_until, lambda: not is_ready(port))
-        assert await asyncio.to_thread(server.ends_clean, signal.SIGINT) == 0
+        server.wait_until(lambda: not is_ready(port))
+        assert server.ends_clean(signal.SIGINT) == 0
