@@ -116,7 +116,12 @@ def check(database_url: str) -> None:
 
 
 def _settings(database_url: str, folder: Path) -> Mapping[str, str]:
-    return {"DATABASE_URL": database_url, "DATA_DIR": str(folder / "var"), "LOG_LEVEL": "warning"}
+    return {
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(folder / "var"),
+        "LOG_LEVEL": "warning",
+        "DRAIN_SECONDS": "0",
+    }
 
 
 def _command(settings: Mapping[str, str], *arguments: str) -> list[str]:

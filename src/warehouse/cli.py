@@ -91,7 +91,7 @@ def serve(
     settings = _start(host, port)
     with redis_for_processes(settings):
         _require_tables(settings)
-        serve_application(host, port, workers)
+        serve_application(settings, host, port, workers)
 
 
 @app.command(epilog="Example: warehouse demo --port 8000")
@@ -101,7 +101,7 @@ def demo(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     with redis_for_processes(settings):
         _migrate(settings)
         secret = _with_container(settings, _prepare_demo)
-        serve_application(host, port, 1, ready=lambda: _announce(host, port, secret))
+        serve_application(settings, host, port, 1, ready=lambda: _announce(host, port, secret))
 
 
 @app.command(epilog="Example: warehouse worker")

@@ -39,6 +39,8 @@ class Orders:
     def give(self, name: str, order: Order, seconds: float) -> None:
         """To hold for so long, from now on here and soon in the other processes. Raises `KeyError` where there is no
         such policy."""
+        if all(each.name != name for each in self._registry.snapshots()):
+            raise KeyError(name)
         self._obey(name, order)
         self._write(name, order, self._now() + seconds)
 

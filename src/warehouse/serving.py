@@ -3,21 +3,24 @@
 import os
 import signal
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, NoReturn
-
-import uvicorn
+from typing import NoReturn
 
 from warehouse.embedded import private_valkey
 from warehouse.http.protocol import SteadyHttpProtocol
+from warehouse.http.server import DrainingServer, ServerConfig
+from warehouse.http.wire_limits import WireLimits
 from warehouse.metrics import FOLDER_VARIABLE
 from warehouse.settings import Settings
+from warehouse.supervision import supervise
 
 APPLICATION = "warehouse.app:from_environment"
-DRAIN_SECONDS = 10
+FINISHING_SECONDS = 10
+"""For the requests in flight, once no more are accepted."""
 
 
 class AddressTakenError(RuntimeError):
@@ -98,39 +101,24 @@ def check_address(host: str, port: int) -> None:
             raise AddressTakenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
 
 
-def serve(host: str, port: int, workers: int, ready: Callable[[], None] | None = None) -> None:
+def serve(settings: Settings, host: str, port: int, workers: int, ready: Callable[[], None] | None = None) -> None:
     """Serve until told to stop. `ready` is called once requests are answered (with one process only)."""
-    options: dict[str, Any] = {
-        "factory": True,
-        "host": host,
-        "port": port,
-        "http": SteadyHttpProtocol,
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,
-        "timeout_graceful_shutdown": DRAIN_SECONDS,
-    }
+    config = ServerConfig(
+        APPLICATION,
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=partial(SteadyHttpProtocol, limits=WireLimits(connections=settings.limits.connections)),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        drain_seconds=settings.drain_seconds,
+        timeout_graceful_shutdown=FINISHING_SECONDS,
+    )
     if workers > 1:
         with _folder_of_metrics():
-            uvicorn.run(APPLICATION, workers=workers, **options)
+            supervise(config)
     else:
-        _AnnouncingServer(uvicorn.Config(APPLICATION, **options), ready).run()
-
-
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """A signal that the server has ended for has done its work: it is not raised again."""
-        with super().capture_signals():
-            yield
-            self._captured_signals.clear()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._ready is not None and not self.should_exit:
-            self._ready()
+        DrainingServer(config, ready).run()

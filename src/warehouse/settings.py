@@ -159,6 +159,8 @@ class JobSettings(Group):
 class LimitSettings(Group):
     body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body."""
+    connections: int = Field(default=2000, ge=1, le=1_000_000)
+    """Of one process, at one time."""
     in_flight: int = Field(default=32, ge=1, le=10_000)
     """So many reads, and as many writes, are worked at at once, by each process; cached answers are not counted."""
     queued: int = Field(default=256, ge=0, le=100_000)
@@ -206,6 +208,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var")
     request_timeout: float = Field(default=15.0, gt=0, le=300)
     """Seconds within which every request is answered."""
+    drain_seconds: float = Field(default=1.0, ge=0, le=300)
+    """Between the signal to end and the closing of the address: load balancers learn of it from /readyz."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("log_level", mode="before")

@@ -28,7 +28,7 @@ from tests.conftest import ClientAs
 from warehouse.auth.model import Role
 from warehouse.settings import LimitSettings
 
-OURS = {500, 503}
+OURS = {429, 500, 503}
 """Failures of the server, which tests/faults brings about."""
 MAX_BODY = LimitSettings().body_bytes
 JSON = {"Content-Type": "application/json"}

@@ -68,7 +68,7 @@ class Running:
         status = self.end(number)
         wait_for_ending(started)
         assert not self.temporary
-        assert "Traceback" not in self.err
+        assert "Traceback" not in self.err, self.err
         return status
 
 

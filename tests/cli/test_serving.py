@@ -78,3 +78,14 @@ def test_without_a_redis_of_its_operator_only_it_starts_a_valkey(tmp_path: Path,
         server.wait_until(lambda: "Uvicorn running" in server.err)
         assert server.valkeys() == []
         assert server.end(signal.SIGTERM) == 0
+
+
+def test_a_connection_too_many_is_turned_away(tmp_path: Path, port: int) -> None:
+    with running(tmp_path, "serve", f"--port={port}", LIMITS_CONNECTIONS="1") as server:
+        server.wait_until(lambda: is_ready(port))
+        with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as first:
+            first.get("/livez")
+            refused = httpx.get(f"http://{HOST}:{port}/livez", trust_env=False)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert first.get("/livez").status_code == 200
+        assert server.end(signal.SIGTERM) == 0

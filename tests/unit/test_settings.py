@@ -77,8 +77,10 @@ GIVEN: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     ),
     "WAREHOUSE_JOBS_IN_PROCESS": ("true", lambda settings: settings.jobs.in_process, True),
     "WAREHOUSE_LIMITS_BODY_BYTES": ("2048", lambda settings: settings.limits.body_bytes, 2048),
+    "WAREHOUSE_LIMITS_CONNECTIONS": ("20", lambda settings: settings.limits.connections, 20),
     "WAREHOUSE_DATA_DIR": ("elsewhere", lambda settings: settings.data_dir, Path("elsewhere")),
     "WAREHOUSE_REQUEST_TIMEOUT": ("3", lambda settings: settings.request_timeout, 3.0),
+    "WAREHOUSE_DRAIN_SECONDS": ("0", lambda settings: settings.drain_seconds, 0.0),
     "WAREHOUSE_LOG_LEVEL": ("debug", lambda settings: settings.log_level, "debug"),
 }
 
@@ -113,7 +115,9 @@ WRONG = {
     "WAREHOUSE_POLICIES_RATE_LIMIT": '{"open_seconds": "long"}',
     "WAREHOUSE_JOBS_IN_PROCESS": "perhaps",
     "WAREHOUSE_LIMITS_BODY_BYTES": "1",
+    "WAREHOUSE_LIMITS_CONNECTIONS": "0",
     "WAREHOUSE_REQUEST_TIMEOUT": "soon",
+    "WAREHOUSE_DRAIN_SECONDS": "-1",
     "WAREHOUSE_LOG_LEVEL": "loud",
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from warehouse.auth.model import ApiKey, Caller, Secret
 from warehouse.resilience import detached
@@ -44,6 +45,12 @@ class _Flight:
 
     sent: float
     answer: asyncio.Task[KnownKey | None]
+
+    def may_be(self, key_id: UUID) -> bool:
+        if not self.answer.done() or _has_failed(self.answer):
+            return True
+        known = self.answer.result()
+        return known is None or known.key.id == key_id
 
 
 class KeyCache:
@@ -87,9 +94,12 @@ class KeyCache:
         # One caller that gives up must not take the answer from the others.
         return await asyncio.shield(flight.answer)
 
-    def clear(self) -> None:
-        self._flights.clear()
-        self._confirmed.clear()
+    def forget(self, key_id: UUID) -> None:
+        """Of this key, and of what is being loaded, nothing found so far counts any more."""
+        self._flights = {prefix: flight for prefix, flight in self._flights.items() if not flight.may_be(key_id)}
+        self._confirmed = {
+            prefix: (sent, known) for prefix, (sent, known) in self._confirmed.items() if known.key.id != key_id
+        }
 
     def _send(self, prefix: str) -> _Flight:
         flight = _Flight(self._monotonic(), detached(self._load(prefix)))

@@ -129,7 +129,7 @@ class ApiKeyService:
             return IssuedKey(renewed, secret)
 
         outcome = await self._commands.run(command, rotate)
-        self._cache.clear()
+        self._cache.forget(key_id)
         return outcome
 
     @replayed_on_conflict
@@ -143,7 +143,7 @@ class ApiKeyService:
             if not await uow.api_keys.revoke(key_id, self._now()):
                 raise _unknown()
             await uow.commit()
-        self._cache.clear()
+        self._cache.forget(key_id)
 
     async def _issue(self, uow: UnitOfWork, name: str, role: Role, expires_at: datetime | None) -> IssuedKey:
         now, secret = self._now(), Secret.generate()

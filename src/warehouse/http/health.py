@@ -5,9 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from warehouse.http.draining import is_draining
 from warehouse.http.json import JsonResponse
 
 CHECK_SECONDS = 2.0
@@ -32,15 +33,17 @@ class ReadinessStatus(StrEnum):
     DEGRADED = "degraded"
     """It serves, though without something that makes it faster."""
     NOT_READY = "not_ready"
+    DRAINING = "draining"
 
 
 class Readiness(BaseModel):
-    """`checks` has the state of each thing that the service stands on."""
+    """`checks` has the state of each thing that the service stands on. A server that is `draining` is about to end."""
 
     status: ReadinessStatus
     checks: dict[str, CheckState]
 
 
+SERVING = frozenset({ReadinessStatus.READY, ReadinessStatus.DEGRADED})
 REQUIRED = frozenset({"database"})
 """Without these nothing can be served; the others can be done without."""
 
@@ -55,18 +58,21 @@ def health_router(checks: Mapping[str, Check], seconds: float = CHECK_SECONDS) -
         return JsonResponse({"status": CheckState.OK})
 
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         """Whether requests can be served, and the state of each thing that the service stands on: 503 where the
-        database does not answer, `degraded` where Redis does not."""
+        database does not answer or the server drains, `degraded` where Redis does not answer."""
         answers = await asyncio.gather(*(_state(name, check, seconds) for name, check in checks.items()))
         states = dict(zip(checks, answers, strict=True))
-        status = _status([name for name, state in states.items() if state is not CheckState.OK])
-        return JsonResponse({"status": status, "checks": states}, 503 if status is ReadinessStatus.NOT_READY else 200)
+        failing = [name for name, state in states.items() if state is not CheckState.OK]
+        status = _status(failing, draining=is_draining(request.scope.get("state", {})))
+        return JsonResponse({"status": status, "checks": states}, 200 if status in SERVING else 503)
 
     return router
 
 
-def _status(failing: Sequence[str]) -> ReadinessStatus:
+def _status(failing: Sequence[str], *, draining: bool) -> ReadinessStatus:
+    if draining:
+        return ReadinessStatus.DRAINING
     if not failing:
         return ReadinessStatus.READY
     return ReadinessStatus.DEGRADED if REQUIRED.isdisjoint(failing) else ReadinessStatus.NOT_READY

@@ -47,7 +47,7 @@ class BreakerPage(Page[BreakerRead]):
     pass
 
 
-class BreakerOrder(Input):
+class BreakerOrderInput(Input):
     order: Annotated[Order, Field(strict=False)] = Field(
         description="`open` refuses every call, `close` lets every call through, `auto` lets the circuit decide."
     )
@@ -73,7 +73,7 @@ async def list_breakers(registry: Annotated[Registry, Depends(_registry)]) -> Re
 @router.post("/ops/breakers/{name}", response_model=BreakerRead)
 async def order_breaker(
     name: str,
-    body: BreakerOrder,
+    body: BreakerOrderInput,
     registry: Annotated[Registry, Depends(_registry)],
     orders: Annotated[Orders, Depends(_orders)],
 ) -> Response:

@@ -2,8 +2,10 @@ import asyncio
 import logging
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.unit.http.asgi import application, client
+from warehouse.http.draining import DRAINING
 from warehouse.http.health import Check, health_router
 
 
@@ -66,3 +68,18 @@ async def test_what_fails_is_logged_without_its_text(caplog: pytest.LogCaptureFi
 
     assert "check=database error=ConnectionError" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_a_server_that_drains_is_not_ready_whatever_answers() -> None:
+    app = application()
+    app.include_router(health_router({"database": answering}))
+
+    async def drained(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {DRAINING: True}}, receive, send)
+
+    async with client(drained) as http:
+        response = await http.get("/readyz")
+        live = await http.get("/livez")
+
+    assert (response.status_code, response.json()) == (503, {"status": "draining", "checks": {"database": "ok"}})
+    assert live.status_code == 200

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 
-from warehouse.http.protocol import SteadyHttpProtocol
+from tests.unit.http.wire import connected, serving
 
 OFFER = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
@@ -39,17 +38,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    config = uvicorn.Config(echo, port=0, http=SteadyHttpProtocol, lifespan="off", log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    yield reader, writer
-    writer.close()
-    await writer.wait_closed()
-    await server.shutdown()
+    async with serving(echo) as server, connected(server) as wire:
+        yield wire.reader, wire.writer
 
 
 async def answer(reader: asyncio.StreamReader) -> dict[str, str]:
