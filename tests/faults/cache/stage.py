@@ -33,7 +33,7 @@ class StagedServer(Returning, WarehouseServer):
 class Stage:
     """`proxy` stands between the first of the servers and Valkey."""
 
-    servers: Sequence[WarehouseServer]
+    servers: Sequence[StagedServer]
     valkey: ReturningValkey
     proxy: Proxy
     caller: Caller

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from httpx import AsyncClient, HTTPError
 
-from tests.api.calls import new_records
+from tests.api.calls import Json, new_records
 from tests.faults.chance import new_seed, seeded
-from tests.faults.commands import Commands
+from tests.faults.commands import Commands, Sent
 from tests.faults.database.audit import audit, settle
 from tests.faults.database.figures import Figures
 from tests.faults.database.load import Load
@@ -34,6 +34,14 @@ class Experiment:
     load: Load
     figures: Figures
     chance: random.Random
+
+    async def done(self, sent: Sent) -> Json:
+        """By the first server; what it answers."""
+        answer = await self.load.send(self.clients[0], sent)
+        assert answer is not None
+        assert answer.is_success, answer.text
+        document: Json = answer.json()
+        return document
 
     async def answers(self, count: int) -> None:
         """Until there are so many more."""

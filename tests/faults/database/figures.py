@@ -18,6 +18,7 @@ class Answered:
 
     at: float
     seconds: float
+    path: str
     is_read: bool
     status: int
     code: str
@@ -34,12 +35,12 @@ class Answered:
         return self.status == 503 and self.retry_after.isdigit()
 
 
-def answered(at: float, now: float, is_read: bool, answer: Response | HTTPError) -> Answered:
+def answered(at: float, now: float, path: str, is_read: bool, answer: Response | HTTPError) -> Answered:
     if isinstance(answer, HTTPError):
-        return Answered(at, now - at, is_read, BROKEN, type(answer).__name__, "", "")
+        return Answered(at, now - at, path, is_read, BROKEN, type(answer).__name__, "", "")
     code = "" if answer.is_success else answer.json().get("code", "no problem document")
     cache, retry_after = (answer.headers.get(name, "") for name in ("cache-status", "retry-after"))
-    return Answered(at, now - at, is_read, answer.status_code, code, cache, retry_after)
+    return Answered(at, now - at, path, is_read, answer.status_code, code, cache, retry_after)
 
 
 @dataclass
@@ -72,11 +73,15 @@ class Figures:
         return max((each.seconds for each in self.answers), default=0.0)
 
     def between(self, begin: float, end: float) -> Sequence[Answered]:
-        """Those that were asked then."""
-        return [each for each in self.answers if begin <= each.at < end]
+        """Those that were asked and answered then."""
+        return [each for each in self.answers if begin <= each.at and each.at + each.seconds <= end]
 
-    def reads(self, begin: float, end: float) -> Sequence[Answered]:
-        return [each for each in self.between(begin, end) if each.is_read]
+    def writes(self, begin: float, end: float) -> Sequence[Answered]:
+        return [each for each in self.between(begin, end) if not each.is_read]
+
+    def reads(self, begin: float, end: float, start: str = "/") -> Sequence[Answered]:
+        """Of paths that begin so."""
+        return [each for each in self.between(begin, end) if each.is_read and each.path.startswith(start)]
 
     def percentile(self, percent: int) -> float:
         """Of the answers' times."""

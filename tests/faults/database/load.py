@@ -32,7 +32,9 @@ class Load:
             f"/v1/products/{product['id']}",
             f"/v1/products/by-sku/{product['sku']}",
             f"/v1/stock/summary/{product['id']}",
+            f"/v1/stock/movements?product_id={product['id']}&limit=5",
         ]
+        """The last is not cached."""
 
     @asynccontextmanager
     async def running(self, clients: Sequence[AsyncClient]) -> AsyncIterator[None]:
@@ -48,13 +50,13 @@ class Load:
     async def send(self, client: AsyncClient, sent: Sent) -> Response | None:
         """None where the connection broke."""
         self.sent.append(sent)
-        answer = await self._timed(sent.send(client), is_read=False)
+        answer = await self._timed(sent.path, sent.send(client), is_read=False)
         if answer is not None and is_final(answer):
             sent.answer = answer
         return answer
 
     async def read(self, client: AsyncClient, path: str, **headers: str) -> Response | None:
-        return await self._timed(client.get(path, headers=headers), is_read=True)
+        return await self._timed(path, client.get(path, headers=headers), is_read=True)
 
     async def _run(self, client: AsyncClient) -> None:
         while not self._ending:
@@ -65,12 +67,12 @@ class Load:
                 await self.read(client, self._chance.choice(self._paths))
             await asyncio.sleep(THOUGHT_SECONDS)
 
-    async def _timed(self, request: Awaitable[Response], *, is_read: bool) -> Response | None:
+    async def _timed(self, path: str, request: Awaitable[Response], *, is_read: bool) -> Response | None:
         begun = self._now()
         try:
             answer = await request
         except HTTPError as error:
-            self._figures.answers.append(answered(begun, self._now(), is_read, error))
+            self._figures.answers.append(answered(begun, self._now(), path, is_read, error))
             return None
-        self._figures.answers.append(answered(begun, self._now(), is_read, answer))
+        self._figures.answers.append(answered(begun, self._now(), path, is_read, answer))
         return answer

@@ -4,12 +4,13 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pymysql
 from httpx import AsyncClient
+from pymysql.cursors import Cursor
 from sqlalchemy.engine import make_url
 
 from tests.api.crowd import new_client
@@ -44,12 +45,10 @@ class DatabaseStage(Stage):
             servers = (self.servers[number % len(self.servers)] for number in range(count))
             yield [await stack.enter_async_context(new_client(server, self.caller.key)) for server in servers]
 
-    def connection_ids(self) -> list[int]:
-        """Those of the servers' connections, as MariaDB counts them."""
-        statement = "SELECT id FROM information_schema.processlist WHERE user = %s"
+    def connections(self) -> int:
+        """How many the servers have to MariaDB."""
         with operator(self.database) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, [ACCOUNT])
-            return [number for (number,) in cursor.fetchall()]
+            return len(connection_ids(cursor))
 
 
 def operator(database: ReturningMariaDb) -> closing["pymysql.Connection[Any]"]:
@@ -66,6 +65,17 @@ def operator(database: ReturningMariaDb) -> closing["pymysql.Connection[Any]"]:
             read_timeout=30,
         )
     )
+
+
+def connection_ids(cursor: Cursor) -> list[int]:
+    """Those of the servers' connections, as MariaDB counts them."""
+    cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", [ACCOUNT])
+    return [number for (number,) in cursor.fetchall()]
+
+
+def kill_connection(cursor: Cursor, number: int) -> None:
+    with suppress(pymysql.OperationalError):  # it is gone already
+        cursor.execute("KILL CONNECTION %s", [number])
 
 
 @asynccontextmanager

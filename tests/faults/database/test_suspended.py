@@ -41,7 +41,7 @@ async def test_it_is_answered_in_time_then_at_once_and_leaks_no_connection(
         assert statistics.median(each.seconds for each in late if each.status == 503) < FAST_SECONDS
         assert figures.slowest <= DEADLINE + LATE
         assert figures.recovery <= RECOVERY_SECONDS
-        await until(lambda: len(stage.connection_ids()) <= most * len(stage.servers), CLOSING_SECONDS)
+        await until(lambda: stage.connections() <= most * len(stage.servers), CLOSING_SECONDS)
         await until(lambda: all(n <= before + most for n, before in zip(_files(stage), files, strict=True)))
 
 
