@@ -13,7 +13,9 @@ from tests.faults.database.experiment import Experiment, until
 from tests.faults.database.stage import operator
 
 LOCK = "SELECT on_hand FROM balances WHERE product_id = %s AND location_id = %s FOR UPDATE"
-WAITING = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+WAITING = (
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'innodb_row_lock_current_waits'"
+)
 COUNTED = "SELECT count FROM information_schema.innodb_metrics WHERE name = %s"
 HEAVY = "INSERT INTO rival SELECT seq FROM seq_1_to_2000"
 """The database gives up the transaction that has changed less."""

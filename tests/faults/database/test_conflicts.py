@@ -34,11 +34,10 @@ async def test_lock_timeouts(own_mariadb: ReturningMariaDb, own_valkey: Returnin
         before = counted(running, "lock_timeouts")
         for _ in range(ROUNDS):
             commands = [running.commands.of("receipts", 1) for _ in range(2)]
-            enough = counted(running, "lock_timeouts") + TIMEOUTS * len(commands)
             async with rival(running) as other:
                 await other.lock(running.load.records.location)
                 sending = asyncio.create_task(_all(running, commands))
-                await until(lambda enough=enough: counted(running, "lock_timeouts") >= enough)
+                await _counted(running, "lock_timeouts", TIMEOUTS * len(commands))
             await sending
         running.figures.faults = counted(running, "lock_timeouts") - before
         assert running.figures.refused == []
@@ -60,6 +59,12 @@ async def test_deadlocks(own_mariadb: ReturningMariaDb, own_valkey: ReturningVal
         running.figures.faults = counted(running, "lock_deadlocks") - before
         assert running.figures.faults >= ROUNDS
         assert running.figures.refused == []
+
+
+async def _counted(running: Experiment, metric: str, count: int) -> None:
+    """Until there are so many more."""
+    enough = counted(running, metric) + count
+    await until(lambda: counted(running, metric) >= enough)
 
 
 async def _all(running: Experiment, commands: list[Sent]) -> None:

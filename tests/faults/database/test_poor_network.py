@@ -1,4 +1,4 @@
-"""A network that is slow, loses connections and brings everything in small pieces, before the database and the cache."""
+"""A network that is slow, loses connections and brings everything in slices, before the database and the cache."""
 
 from tests.faults.chance import LONG
 from tests.faults.database.experiment import LATE, experiment
@@ -6,7 +6,7 @@ from tests.faults.proxy import Network
 from tests.faults.returning import ReturningMariaDb, ReturningValkey
 from warehouse.settings import Settings
 
-ANSWERS = 5000 if LONG else 300
+ANSWERS = 5000 if LONG else 150
 DELAY_SECONDS = 0.1
 """Each way."""
 LOSSES = 0.05
@@ -18,7 +18,7 @@ ATTEMPTS = 1.2
 async def test_answers_are_in_time_and_attempts_within_the_budget(
     own_mariadb: ReturningMariaDb, own_valkey: ReturningValkey
 ) -> None:
-    async with experiment("poor network", own_mariadb, own_valkey, clients=20) as running:
+    async with experiment("poor network", own_mariadb, own_valkey, clients=40) as running:
         figures, stage = running.figures, running.stage
         ways = [*stage.ways, *stage.cache_ways]
         for way in ways:

@@ -9,7 +9,7 @@ import pymysql
 import pytest
 
 from tests.faults.database.disk import BoundedMariaDb
-from tests.faults.database.experiment import WAIT_SECONDS, Experiment, experiment, until
+from tests.faults.database.experiment import IN_TIME, WAIT_SECONDS, Experiment, experiment, until
 from tests.faults.database.stage import connection_ids, kill_connection, operator
 from tests.faults.returning import ReturningMariaDb, ReturningValkey
 from tests.servers import HOST
@@ -108,9 +108,10 @@ async def _refused(
     read_on: str = "/",
     some_done: bool = False,
 ) -> None:
-    """Of what is asked and answered while the fault lasts, no write is done (or not all are), and every read of these paths is."""
+    """Of what is asked and answered while the fault lasts no write is done, or not every one, and every read of these
+    paths is."""
     now = asyncio.get_running_loop().time
-    async with experiment(name, database, valkey) as running:
+    async with experiment(name, database, valkey, settings=IN_TIME) as running:
         figures = running.figures
         async with running.load.running(running.clients):
             await running.answers(ANSWERS)
