@@ -110,7 +110,7 @@ async def experiment(
             await settle(auditor, load.sent, chance)
             await audit(auditor, load.sent, commands.records, figures)
         finally:
-            print(figures)  # noqa: T201 (pytest shows it where a test fails)
+            print(figures, stage.tracebacks())  # noqa: T201 (pytest shows it where a test fails)
         assert (figures.lost, figures.duplicated, figures.oversold) == ([], [], 0)
         assert figures.wrong == []
         assert stage.tracebacks() == ""

@@ -50,6 +50,10 @@ class Load:
     async def send(self, client: AsyncClient, sent: Sent) -> Response | None:
         """None where the connection broke."""
         self.sent.append(sent)
+        return await self.attempt(client, sent)
+
+    async def attempt(self, client: AsyncClient, sent: Sent) -> Response | None:
+        """Sends it once more."""
         answer = await self._timed(sent.path, sent.send(client), is_read=False)
         if answer is not None and is_final(answer):
             sent.answer = answer
