@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-mysql test-properties bench check format lock clean
+.PHONY: help install run test test-mysql test-properties faults soak bench check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,16 @@ test-mysql: install ## Run the contract and HTTP suites on a real MySQL, fetched
 
 test-properties: install ## Run the long searches: the ledger's and the circuit's machines, the cache's model and schedules
 	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q tests/properties tests/cache_model tests/cache_schedules tests/resilience $(ARGS)
+
+faults: export WAREHOUSE_TEST_BACKENDS ?= mariadb
+faults: install ## Run the experiments with faults in their long form
+	@$(VENV)/bin/python -m tests.servers ensure
+	@WAREHOUSE_TEST_STEPS=long $(VENV)/bin/python -m pytest -q -s tests/faults $(ARGS)
+
+soak: export WAREHOUSE_TEST_BACKENDS := mariadb
+soak: install ## Load and one fault after another for 20 minutes; ARGS: --minutes N, --seed N
+	@$(VENV)/bin/python -m tests.servers ensure
+	@$(VENV)/bin/python -m tests.faults.soak $(ARGS)
 
 BENCH_VENV := var/bench-venv
 BENCH_INSTALLED := $(BENCH_VENV)/.installed

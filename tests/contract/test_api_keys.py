@@ -386,6 +386,18 @@ class TestKeyCache:
         assert [type(result) for result in results] == [Unavailable] * 3
         assert len(cache) == 0
 
+    async def test_who_looks_between_a_failure_and_its_end_is_not_told_of_it(self, clock: Clock) -> None:
+        seen, secret = [], Secret.generate()
+
+        async def load(prefix: str) -> KnownKey | None:
+            asyncio.get_running_loop().call_soon(lambda: seen.append(cache.recent(secret.text)))
+            raise Unavailable("The database does not answer.")
+
+        cache = KeyCache(load, clock.monotonic)
+        with pytest.raises(Unavailable):
+            await cache.get(secret.prefix)
+        assert seen == [None]
+
     async def test_forgets_the_oldest_where_there_is_no_room(self, clock: Clock) -> None:
         loaded = []
 

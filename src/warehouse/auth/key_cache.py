@@ -72,7 +72,8 @@ class KeyCache:
         flight = self._flights.get(Secret(text).prefix)
         if flight is None or not flight.answer.done() or self._monotonic() - flight.sent >= LIFE:
             return None
-        known = flight.answer.result()
+        # A failure is there for a moment before it is forgotten; `get` is who tells it.
+        known = None if _has_failed(flight.answer) else flight.answer.result()
         if known is None or not known.text:
             return None
         return known if hmac.compare_digest(known.text.encode(), text.encode()) else None
@@ -115,7 +116,7 @@ class KeyCache:
         flight = self._flights.get(prefix)
         if flight is None or flight.answer is not answer:
             return
-        failed = answer.cancelled() or answer.exception() is not None
+        failed = _has_failed(answer)
         known = None if failed else answer.result()
         if known is None:
             del self._flights[prefix]
@@ -131,3 +132,7 @@ class KeyCache:
         if len(self._confirmed) >= CAPACITY:
             del self._confirmed[next(iter(self._confirmed))]
         self._confirmed[prefix] = sent, known
+
+
+def _has_failed(answer: "asyncio.Task[KnownKey | None]") -> bool:
+    return answer.cancelled() or answer.exception() is not None

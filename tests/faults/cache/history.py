@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+STALE_IF_ERROR = "stale-if-error"
+"""The word of reads that say themselves that they are old."""
 REMEMBERED = 12
 """The last writes of each thing, to tell of where a read was wrong."""
 SHOWN = 10
@@ -121,7 +123,8 @@ class History:
         self.values += len(read.floors)
         for offset, floor in enumerate(read.floors):
             seen = versions[offset] if offset < len(versions) else None
-            if seen is None or not floor <= seen <= read.things.begun[read.first + offset]:
+            oldest = 0 if cache == STALE_IF_ERROR else floor
+            if seen is None or not oldest <= seen <= read.things.begun[read.first + offset]:
                 self._blame(endpoint, read, offset, seen, f"of the {where}, a {cache}", now)
                 return
 

@@ -11,9 +11,9 @@ def table(history: History, fences: float) -> str:
 
 def _reads(history: History) -> Iterator[str]:
     words = sorted({word for reads in history.reads.values() for word in reads.caches})
-    yield f"{'reads':<12}{'checked':>10}{'failed':>8}" + "".join(f"{word:>10}" for word in words)
+    yield f"{'reads':<12}{'checked':>10}{'failed':>8}" + "".join(f"{word:>16}" for word in words)
     for name, reads in sorted(history.reads.items()):
-        caches = "".join(f"{reads.caches[word]:>10,}" for word in words)
+        caches = "".join(f"{reads.caches[word]:>16,}" for word in words)
         yield f"{name:<12}{reads.checked:>10,}{reads.failed:>8,}{caches}"
 
 

@@ -34,7 +34,7 @@ async def stopped(stage: Stage, chance: random.Random) -> None:
 
 
 async def flushed(stage: Stage, chance: random.Random) -> None:
-    async with stage.valkey.client() as client:
+    async with stage.valkey_client() as client:
         for _ in range(chance.randint(3, 10)):
             await client.flushall()
             await asyncio.sleep(chance.uniform(0, 0.5))
@@ -42,7 +42,7 @@ async def flushed(stage: Stage, chance: random.Random) -> None:
 
 async def full(stage: Stage, chance: random.Random) -> None:
     """It takes nothing more, and gives what it has."""
-    async with stage.valkey.client() as client, _memory(client, "noeviction", 1 << 20):
+    async with stage.valkey_client() as client, _memory(client, "noeviction", 1 << 20):
         filler = await _fill(client)
         await asyncio.sleep(chance.uniform(1, 3))
         await client.unlink(*filler)
@@ -50,7 +50,7 @@ async def full(stage: Stage, chance: random.Random) -> None:
 
 async def evicting(stage: Stage, chance: random.Random) -> None:
     """Any key may vanish at any time."""
-    async with stage.valkey.client() as client, _memory(client, "allkeys-random", 1 << 16):
+    async with stage.valkey_client() as client, _memory(client, "allkeys-random", 1 << 16):
         await asyncio.sleep(chance.uniform(2, 4))
 
 
@@ -111,7 +111,7 @@ async def usable_everywhere(stage: Stage) -> None:
 
 
 async def _forbidden(stage: Stage, chance: random.Random, command: str) -> None:
-    async with stage.valkey.client() as client:
+    async with stage.valkey_client() as client:
         await _allow(client, f"-{command}")
         await asyncio.sleep(chance.uniform(0.5, 3))
         await _allow(client, "+@all")

@@ -1,75 +1,30 @@
 """Two servers of one process each, on one MariaDB and one Valkey, which the first of them reaches through a proxy."""
 
 import asyncio
-import os
 import re
-import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import redis.asyncio as redis
-from redis.exceptions import RedisError
 
 from tests.faults.cache.wire import Answer, Caller, Connection
 from tests.faults.proxy import Proxy
-from tests.servers import HOST, Valkey
+from tests.faults.returning import Returning, ReturningValkey
+from tests.servers import HOST
 from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
 from warehouse.storage.migrations import migrate
 
 SETTINGS = {"RATE_LIMIT_ENABLED": "false"}
 ANSWER_SECONDS = 30.0
-STARTING_SECONDS = 60.0
 TRACEBACK = " ERROR "
 SHOWN_CHARACTERS = 20_000
 
 
-class ReturningValkey(Valkey):
-    """Comes back on its port, with nothing of what it knew. `options` are more of the program's."""
-
-    def __init__(self, *options: str) -> None:
-        self._options = options
-
-    def command(self) -> Sequence[str]:
-        return [*super().command(), *self._options]
-
-    def kill(self) -> None:
-        assert self._process
-        self._process.kill()
-        self._process.wait()
-
-    async def come_back(self) -> None:
-        self._process = self._spawn(self.command())
-        async with asyncio.timeout(STARTING_SECONDS), self.client() as client:
-            while True:
-                with suppress(RedisError, OSError):
-                    await client.ping()
-                    return
-                await asyncio.sleep(0.01)
-
-    def suspend(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator["redis.Redis"]:
-        client: redis.Redis = redis.Redis(host=HOST, port=self.port)
-        try:
-            yield client
-        finally:
-            await client.aclose()
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self.pid
-        os.kill(self.pid, number)
-
-
-class StagedServer(WarehouseServer):
+class StagedServer(Returning, WarehouseServer):
     def initialise(self) -> None:
         """The database has its tables."""
 
@@ -78,7 +33,7 @@ class StagedServer(WarehouseServer):
 class Stage:
     """`proxy` stands between the first of the servers and Valkey."""
 
-    servers: Sequence[WarehouseServer]
+    servers: Sequence[StagedServer]
     valkey: ReturningValkey
     proxy: Proxy
     caller: Caller
@@ -91,6 +46,14 @@ class Stage:
         """The last of what the servers have logged of errors that they did not expect."""
         logs = [(server.folder / "server.log").read_text() for server in self.servers]
         return "\n".join(log[log.rindex(TRACEBACK) :][:SHOWN_CHARACTERS] for log in logs if TRACEBACK in log)
+
+    @asynccontextmanager
+    async def valkey_client(self) -> AsyncIterator["redis.Redis"]:
+        client: redis.Redis = redis.Redis(host=HOST, port=self.valkey.port)
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
     async def ask(self, server: int, request: bytes) -> Answer:
         """On a connection of its own."""

@@ -38,7 +38,7 @@ def test_searches_without_end_do_not_fill_the_memory(fresh_database: FreshDataba
 async def _search(database_url: str) -> tuple[int, int, float, Sequence[str]]:
     """The most memory that was used, the keys that made room, the fences, and what became of the last search when it
     was sent again."""
-    async with staged(database_url, options=OPTIONS) as stage, stage.valkey.client() as client:
+    async with staged(database_url, options=OPTIONS) as stage, stage.valkey_client() as client:
         products = [{"sku": f"M-{number}", "name": NAME, "description": _text(number)} for number in range(FOUND)]
         await stage.make("/v1/products/batch", {"products": products})
         await usable_everywhere(stage)

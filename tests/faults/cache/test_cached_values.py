@@ -103,7 +103,7 @@ def in_scene(fresh_database: FreshDatabase) -> Iterator[Act]:
         stage = runner.run(stack.enter_async_context(staged(fresh_database("mariadb"))))
 
         async def run(act: Callable[[Scene], Awaitable[None]]) -> None:
-            async with stage.valkey.client() as client:
+            async with stage.valkey_client() as client:
                 await act(await Scene.set(stage, client))
 
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from tests.faults.cache.goods import Endpoint, Goods
-from tests.faults.cache.history import Fate, History, Things
+from tests.faults.cache.history import STALE_IF_ERROR, Fate, History, Things
 from tests.faults.cache.stage import Stage
 from tests.faults.cache.wire import Answer, Connection
 from warehouse.errors import Code
@@ -20,7 +20,8 @@ WRITE_SECONDS = 30.0
 AFTERLIFE_SECONDS = 20.0
 """After so long a server no longer works at a write that it has not answered."""
 AGAIN_SECONDS = 0.05
-TRIES = 100
+PATIENCE_SECONDS = 120.0
+"""So long a write is sent again."""
 NAMES = ("proxied server", "other server")
 
 
@@ -82,6 +83,7 @@ class Traffic:
             answer = await connection.ask(endpoint.requests[which], READ_SECONDS)
         except OSError as error:
             history.fail_read(endpoint.name, read, type(error).__name__, self._now())
+            await asyncio.sleep(AGAIN_SECONDS)
             return
         if answer.status == 200:
             versions = endpoint.versions(answer.body, first)
@@ -90,6 +92,7 @@ class Traffic:
             )
         else:
             history.fail_read(endpoint.name, read, _told(answer), self._now())
+            await asyncio.sleep(AGAIN_SECONDS)
 
     def _earn(self) -> None:
         self._credit += self._mix.writes / (1 - self._mix.writes)
@@ -113,7 +116,8 @@ class Traffic:
         request = self._goods.change(which, version)
         senders = connections if self._chance.random() < self._mix.twins else [self._chance.choice(connections)]
         fates = await asyncio.gather(*(self._write(things, which, version, request, each) for each in senders))
-        for _ in range(TRIES):
+        end = self._now() + PATIENCE_SECONDS
+        while self._now() < end:
             if Fate.IN_DOUBT not in fates or Fate.ACKNOWLEDGED in fates:
                 return
             connection = self._chance.choice(connections)
@@ -128,7 +132,8 @@ class Traffic:
         things = self._goods.stock
         version = self._history.next_version(things, which)
         request = self._goods.receipt(which)
-        for _ in range(TRIES):
+        end = self._now() + PATIENCE_SECONDS
+        while self._now() < end:
             connection = self._chance.choice(connections)
             if await self._write(things, which, version, request, connection) is Fate.ACKNOWLEDGED:
                 return
@@ -190,5 +195,7 @@ def _told(answer: Answer) -> str:
 
 def _word(cache: str) -> str:
     """`hit` or the reason why it was forwarded."""
+    if STALE_IF_ERROR in cache:
+        return STALE_IF_ERROR
     first = cache.removeprefix("Warehouse; ").partition(";")[0]
     return {"hit": "hit", "fwd=uri-miss": "miss", "fwd=stale": "refresh"}.get(first, first.removeprefix("fwd="))

@@ -1,0 +1,32 @@
+"""A network that is slow, loses connections and brings everything in slices, before the database and the cache."""
+
+from tests.faults.chance import LONG
+from tests.faults.database.experiment import LATE, experiment
+from tests.faults.proxy import Network
+from tests.faults.returning import ReturningMariaDb, ReturningValkey
+from warehouse.settings import Settings
+
+ANSWERS = 5000 if LONG else 150
+DELAY_SECONDS = 0.1
+"""Each way."""
+LOSSES = 0.05
+SLICE_BYTES = 1024
+ATTEMPTS = 1.2
+"""For each call: one in five may be a second one."""
+
+
+async def test_answers_are_in_time_and_attempts_within_the_budget(
+    own_mariadb: ReturningMariaDb, own_valkey: ReturningValkey
+) -> None:
+    async with experiment("poor network", own_mariadb, own_valkey, clients=40) as running:
+        figures, stage = running.figures, running.stage
+        ways = [*stage.ways, *stage.cache_ways]
+        for way in ways:
+            await way.become(Network.PASS, DELAY_SECONDS, slice_=SLICE_BYTES, losses=LOSSES)
+        figures.faults = len(ways)
+        async with running.load.running(running.clients):
+            await running.answers(ANSWERS)
+        for way in ways:
+            await way.become(Network.PASS)
+        assert any(each.is_result for each in figures.answers)
+        assert figures.percentile(99) <= Settings().request_timeout + LATE
