@@ -14,6 +14,8 @@ IPV6_PREFIX = 64
 """What one household or one server has of addresses at the least: within it anybody has as many as he likes."""
 LONGEST_PATH = 32
 """Hops that are looked at."""
+LONGEST_HOP = 64
+"""Characters of one, with its port and its zone: what is longer would fill the memory in which they are looked up."""
 UNKNOWN = "unknown"
 
 
@@ -36,7 +38,7 @@ class ClientAddresses:
         if not self._proxies or not self._is_proxy(peer):
             return _named(peer)
         hops = all_of(b"x-forwarded-for", scope["headers"]).split(",")[-LONGEST_PATH:]
-        for hop in (each.strip() for each in reversed(hops)):
+        for hop in (_without_port(each.strip()) for each in reversed(hops)):
             if _address(hop) is None:
                 break
             if not self._is_proxy(hop):
@@ -57,9 +59,19 @@ def _named(text: str) -> str:
     return UNKNOWN if address is None else str(address)
 
 
+def _without_port(hop: str) -> str:
+    """Some proxies write the port as well, and then an IPv6 address in brackets."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Without the zone, which means something to its writer alone."""
+    if len(text) > LONGEST_HOP:
+        return None
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
