@@ -138,7 +138,7 @@ async def test_slow_clients_are_gone_in_time_and_slow_nobody_down(fresh_database
             product = await new_product(client)
         crowd = Crowd(server.port, caller.request(f"/v1/products/{product['id']}"))
         async with crowd.reading():
-            ratios = []
+            ratios: list[float] = []
             while len(ratios) < TRIES and min(ratios, default=RATIO + 1) > RATIO:
                 ratios.append(await _ratio(server.port, caller, crowd))
     assert min(ratios) <= RATIO

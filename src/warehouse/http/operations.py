@@ -16,8 +16,8 @@ from warehouse.resilience import Registry
 
 router = APIRouter(tags=["operations"])
 
-DEFAULT_SECONDS = 600.0
-MAX_SECONDS = 86_400.0
+DEFAULT_SECONDS = 600
+MAX_SECONDS = 86_400
 
 
 class BreakerState(StrEnum):
@@ -51,7 +51,7 @@ class BreakerOrderInput(Input):
     order: Annotated[Order, Field(strict=False)] = Field(
         description="`open` refuses every call, `close` lets every call through, `auto` lets the circuit decide."
     )
-    seconds: float = Field(DEFAULT_SECONDS, gt=0, le=MAX_SECONDS, description="After that the circuit decides again.")
+    seconds: int = Field(DEFAULT_SECONDS, ge=1, le=MAX_SECONDS, description="After that the circuit decides again.")
 
 
 async def _registry(request: Request) -> Registry:
