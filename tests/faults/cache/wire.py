@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and loop.time() - self._used > IDLE_SECONDS:
             await self.close()
         if self._transport is None or self._transport.is_closing():
+            self._transport = None  # where nobody listens there is nothing to close
             self._lost.clear()
             self._transport, _ = await loop.create_connection(lambda: self, HOST, self._port)
         self._buffer.clear()

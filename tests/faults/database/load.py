@@ -14,6 +14,8 @@ READS = 0.5
 """So many for each command."""
 THOUGHT_SECONDS = 0.02
 """From an answer to the same client's next request."""
+REFUSED_SECONDS = 0.5
+"""The same after a command was refused: a crowd that asks again at once would measure itself."""
 
 
 class Load:
@@ -64,12 +66,13 @@ class Load:
 
     async def _run(self, client: AsyncClient) -> None:
         while not self._ending:
-            answer = await self.send(client, self._commands.some())
+            sent = self._commands.some()
+            answer = await self.send(client, sent)
             if answer is not None and answer.json().get("status") == "active":
                 await self.send(client, self._commands.end(answer.json()))
             if self._chance.random() < READS:
                 await self.read(client, self._chance.choice(self._paths))
-            await asyncio.sleep(THOUGHT_SECONDS)
+            await asyncio.sleep(THOUGHT_SECONDS if sent.answer is not None else REFUSED_SECONDS)
 
     async def _timed(self, path: str, request: Awaitable[Response], *, is_read: bool) -> Response | None:
         begun = self._now()

@@ -28,5 +28,7 @@ async def test_answers_are_in_time_and_attempts_within_the_budget(
             await running.answers(ANSWERS)
         for way in ways:
             await way.become(Network.PASS)
+        attempts, retries = [await stage.metrics(f"warehouse_policy_{each}_total") for each in ("attempts", "retries")]
+        assert attempts <= ATTEMPTS * (attempts - retries)
         assert any(each.is_result for each in figures.answers)
         assert figures.percentile(99) <= Settings().request_timeout + LATE

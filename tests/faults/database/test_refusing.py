@@ -14,7 +14,7 @@ from tests.faults.database.stage import connection_ids, kill_connection, operato
 from tests.faults.returning import ReturningMariaDb, ReturningValkey
 from tests.servers import HOST
 
-ANSWERS = 150
+ANSWERS = 100
 TOO_MANY_CONNECTIONS = 1040
 FEWEST_CONNECTIONS = 10
 """MariaDB lets nobody say less."""

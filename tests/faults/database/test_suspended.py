@@ -23,7 +23,7 @@ async def test_it_is_answered_in_time_then_at_once_and_leaks_no_connection(
 ) -> None:
     loop = asyncio.get_running_loop()
     most = POOLS * DatabaseSettings().pool_size + 1
-    async with experiment("database suspended", own_mariadb, own_valkey, settings=IN_TIME, clients=40) as running:
+    async with experiment("database suspended", own_mariadb, own_valkey, settings=IN_TIME, clients=24) as running:
         figures, stage = running.figures, running.stage
         async with running.load.running(running.clients):
             await running.answers(200)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -83,11 +84,13 @@ async def _loaded(
 ) -> None:
     """From the first fault until all that was begun has ended."""
     chance, history = seeded(told.figures.seed), told.history
+    begun = time.monotonic()
     traffic = Traffic(stage, await Goods.made(stage), history, MIX, chance)
     async with traffic.running():
         async with load.running(clients):
             for fault in _schedule(chance, seconds):
                 await history.during(CALM, asyncio.sleep(chance.uniform(*CALM_SECONDS)))
+                print(f"{time.monotonic() - begun:6.1f} s {fault.__name__}", file=sys.stderr)  # noqa: T201
                 await history.during(fault.__name__, fault(stage, chance))
                 told.faults[fault.__name__] += 1
                 told.figures.faults += 1
