@@ -13,6 +13,9 @@ MYSQL_CONFLICTS = {1020, 1205, 1213}
 """Record changed since the last read, lock wait time-out, deadlock."""
 MYSQL_LOST = {1927, 2006, 2013, 2014, 2055, 4031}
 """The connection was killed, is gone, broke in the middle, lost its place, broke, or was idle for too long."""
+LOST_UNDER_THE_DRIVER = ("closed=True", "Transport does not expose socket instance")
+"""uvloop's words where a connection has been closed under the writer, and aiomysql's where it was closed as soon as it
+was made; no driver translates them."""
 MYSQL_TOO_LONG = {1969, 3024}
 """The statement took longer than it may, and the server ended it."""
 POSTGRESQL_TOO_LONG = "57014"
@@ -43,8 +46,7 @@ def is_lost(error: BaseException) -> bool:
     """The connection broke, and with it the transaction, unless that was just being committed. A new one may do."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (not _state(error) and _number(error) in MYSQL_LOST)
-    # uvloop's word for a connection that has been closed under the writer, which no driver translates.
-    return isinstance(error, RuntimeError) and "closed=True" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in LOST_UNDER_THE_DRIVER)
 
 
 def is_no_outage(error: Exception) -> bool:
