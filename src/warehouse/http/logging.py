@@ -33,3 +33,6 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").disabled = True
+    # It tells, with a traceback, of each connection that was broken already when it was thrown away. Whoever used it
+    # has been told, and answers for it.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
