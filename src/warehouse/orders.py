@@ -39,6 +39,8 @@ class Orders:
     def give(self, name: str, order: Order, seconds: float) -> None:
         """To hold for so long, from now on here and soon in the other processes. Raises `KeyError` where there is no
         such policy."""
+        if all(each.name != name for each in self._registry.snapshots()):
+            raise KeyError(name)
         self._obey(name, order)
         self._write(name, order, self._now() + seconds)
 
@@ -77,6 +79,7 @@ class Orders:
             return self._given.get(name, (Order.AUTO, 0.0))
         try:
             order, until = orjson.loads((self._folder / f"order-{name}").read_bytes())
-        except FileNotFoundError:
+            return Order(order), float(until)
+        except (OSError, ValueError, TypeError):
+            # Mostly there is none. One that cannot be read is none either: whoever gave it can give it again.
             return Order.AUTO, 0.0
-        return Order(order), until
