@@ -79,6 +79,7 @@ class Orders:
             return self._given.get(name, (Order.AUTO, 0.0))
         try:
             order, until = orjson.loads((self._folder / f"order-{name}").read_bytes())
-        except FileNotFoundError:
+            return Order(order), float(until)
+        except (OSError, ValueError, TypeError):
+            # Mostly there is none. One that cannot be read is none either: whoever gave it can give it again.
             return Order.AUTO, 0.0
-        return Order(order), until

@@ -3,11 +3,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fastapi import FastAPI, Request
+from httpx import Response
 from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.unit.http.asgi import application, client, http_scope
 from warehouse.http.deadline import BodyLimitMiddleware, DeadlineMiddleware
+from warehouse.resilience import deadline, remaining
 
 LIMIT = 100
 
@@ -89,6 +91,93 @@ async def test_an_answer_that_has_begun_is_cut_off() -> None:
     with pytest.raises(TimeoutError):
         await DeadlineMiddleware(dripping, 0.01)(http_scope(), receive, send)
     assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+async def left(seconds: float, *fields: bytes) -> Response:
+    """The answer of an application that tells how much time it has, by a server that gives `seconds`."""
+    app = application()
+
+    @app.get("/products")
+    async def list_products() -> float | None:
+        return remaining()
+
+    app.add_middleware(DeadlineMiddleware, seconds=seconds)
+    async with client(app) as http:
+        return await http.get("/products", headers=[(b"Request-Timeout", each) for each in fields])
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [(b"2.5", 2.4), (b" 2 ", 1.9), (b"007", 6.9), (b"3600", 9.9), (b"999999999", 9.9)],
+)
+async def test_a_client_may_give_a_request_less_time_and_not_more(asked: bytes, seconds: float) -> None:
+    told = float((await left(10.0, asked)).text)
+    assert seconds - 1 < told <= seconds
+
+
+async def test_without_a_word_of_the_client_a_request_has_the_servers_time_but_for_that_of_its_answer() -> None:
+    assert 8.9 < float((await left(10.0)).text) <= 9.9
+
+
+GARBAGE = [
+    b"",
+    b" ",
+    b"x",
+    b"-1",
+    b"+1",
+    b"0",
+    b"0.0",
+    b"00",
+    b"nan",
+    b"inf",
+    b"1e3",
+    b"1_0",
+    b".5",
+    b"1.",
+    b"1,5",
+    b"2s",
+    b"1 2",
+]
+GARBAGE += ["٣".encode(), b"\xb2", b"9" * 10, b"0." + b"1" * 10, b"9" * 10_000, b"1\x002"]
+
+
+@pytest.mark.parametrize("field", GARBAGE)
+async def test_what_is_no_time_is_a_400_that_names_the_header(field: bytes) -> None:
+    response = await left(10.0, field)
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
+    assert response.json()["errors"][0]["pointer"] == "Request-Timeout"
+
+
+async def test_two_times_are_as_good_as_none() -> None:
+    assert (await left(10.0, b"1", b"2")).status_code == 400
+
+
+async def test_a_request_with_a_time_that_makes_no_sense_is_not_begun() -> None:
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        pytest.fail("begun")
+
+    async with client(DeadlineMiddleware(never, 5)) as http:
+        assert (await http.post("/products", headers={"Request-Timeout": "soon"})).status_code == 400
+
+
+@pytest.mark.parametrize("asked", ["0.05", "0.000000001"])
+async def test_a_request_is_ended_when_its_clients_time_is_over(asked: str) -> None:
+    app = application()
+
+    @app.get("/products")
+    async def list_products() -> None:
+        await asyncio.Event().wait()
+
+    app.add_middleware(DeadlineMiddleware, seconds=3600)
+    async with client(app) as http:
+        response = await http.get("/products", headers={"Request-Timeout": asked})
+    assert (response.status_code, response.json()["code"]) == (503, "timeout")
+
+
+async def test_after_a_request_the_deadline_is_that_of_whoever_made_it() -> None:
+    with deadline(100.0):
+        await left(10.0)
+        assert 90 < (remaining() or 0) <= 100
 
 
 def limited() -> FastAPI:
