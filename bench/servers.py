@@ -27,12 +27,23 @@ class RoomyMariaDb(MariaDb):
         return [*super().command(), "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"]
 
 
-class Ours(WarehouseServer):
-    """`warehouse serve`, with a Valkey that is not its own."""
+PLENTY = "100000000/minute"
 
-    def __init__(self, database_url: str, redis_url: str, *, cache: bool = True, workers: int = 1) -> None:
+
+class Ours(WarehouseServer):
+    """`warehouse serve`, with a Valkey that is not its own, and quotas that nobody uses up. Without `limits` it has
+    none."""
+
+    def __init__(
+        self, database_url: str, redis_url: str, *, cache: bool = True, workers: int = 1, limits: bool = True
+    ) -> None:
         super().__init__(database_url, workers=workers)
-        self.extra = {"REDIS_URL": redis_url, "CACHE_ENABLED": str(cache).lower()}
+        self.extra = {
+            "REDIS_URL": redis_url,
+            "CACHE_ENABLED": str(cache).lower(),
+            "RATE_LIMIT_ENABLED": str(limits).lower(),
+            **{f"RATE_LIMIT_{name}": PLENTY for name in ("DEFAULT", "WRITES", "HEAVY", "STRANGERS")},
+        }
 
     def initialise(self) -> None:
         """Its database is migrated already."""

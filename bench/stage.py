@@ -107,10 +107,13 @@ class Stage:
         return database
 
     @contextmanager
-    def ours(self, *, cache: bool = True, workers: int = 1, database: Database | None = None) -> Iterator[Ours]:
+    def ours(
+        self, *, cache: bool = True, workers: int = 1, database: Database | None = None, limits: bool = True
+    ) -> Iterator[Ours]:
         """A server; with a cache, one that has begun to use it."""
         _ = self.key
-        with Ours((database or self.database).url, self.valkey.url(), cache=cache, workers=workers) as server:
+        url = (database or self.database).url
+        with Ours(url, self.valkey.url(), cache=cache, workers=workers, limits=limits) as server:
             deadline = time.monotonic() + SETTLING_SECONDS
             while cache and time.monotonic() < deadline and not self._answers_from_cache(server):
                 time.sleep(0.1)

@@ -32,9 +32,11 @@ FASTAPI_PEERS = {
     "FastAPI + fastapi-cache2": "fastapi_cache2",
 }
 LEAST_OF_BARE = 0.40
+LEAST_OF_UNLIMITED = 0.90
 
 TEXT = """wrk, one thread and 32 connections, asks for 100 products in turn. One server process each, except for
-gunicorn's two. *Ours* is `warehouse serve` as it is shipped, with every middleware on; the client sends an API key
+gunicorn's two. *Ours* is `warehouse serve` as it is shipped, with every middleware on, and a quota
+that is not used up; the client sends an API key
 and accepts compression. The bare ASGI application, on the same uvicorn, uvloop and httptools, sends the bodies that
 ours sends. The peers read the same rows through SQLAlchemy's ORM and answer the same fields; FastAPI's have no
 authentication and no other middleware. What is cached is in Valkey for everybody."""
@@ -50,11 +52,15 @@ def run(stage: Stage) -> GroupReport:
     share = figures["ours, cached"].over(figures["bare ASGI"])
     measure = "cached GET of one product, the whole production stack, of bare ASGI"
     report.goals.append(Goal.at_least(measure, LEAST_OF_BARE, share, ratio))
+    share = figures["ours, cached"].over(figures["ours, cached, without rate limits"])
+    measure = "cached GET of one product with rate limits, of the same without"
+    report.goals.append(Goal.at_least(measure, LEAST_OF_UNLIMITED, share, ratio))
     return report
 
 
 def _contestants(stage: Stage, stack: ExitStack) -> list[Throughput]:
     ours = stack.enter_context(stage.ours())
+    unlimited = stack.enter_context(stage.ours(limits=False))
     paths = [f"/v1/products/{each}" for each in stage.product_ids]
     headers = {**stage.authorized, **BROWSER}
     cached = [Request(path, headers) for path in paths]
@@ -73,6 +79,7 @@ def _contestants(stage: Stage, stack: ExitStack) -> list[Throughput]:
     contestants = [
         contestant("bare ASGI", bare, [Request(path) for path in paths], answered, FROM_CACHE),
         contestant("ours, cached", ours, cached, all_of(right, is_hit), FROM_CACHE),
+        contestant("ours, cached, without rate limits", unlimited, cached, all_of(right, is_hit), FROM_CACHE),
         contestant("ours, uncached", ours, uncached, all_of(right, is_no_hit), FROM_DATABASE),
     ]
     plain = [Request(f"/products/{each}") for each in stage.product_ids]
