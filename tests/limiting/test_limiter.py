@@ -70,6 +70,21 @@ async def test_a_busy_key_seldom_costs_a_call(valkey: Valkey) -> None:
     assert len(diary.attempts) <= 10
 
 
+async def test_a_crowd_that_comes_all_the_time_costs_few_calls_too(valkey: Valkey) -> None:
+    """Some of it always come while a call is on its way."""
+    diary, key, quota = Diary(), a_key(), Quota(100_000_000, 86_400)
+
+    async def come_again_and_again(limiter: Limiter) -> None:
+        for number in range(200):
+            if limiter.try_now(key, quota) is None:
+                await limiter.take(key, quota)
+            await asyncio.sleep(0 if number % 3 else 0.0001)
+
+    async with a_limiter(valkey, diary=diary) as limiter:
+        await asyncio.gather(*(come_again_and_again(limiter) for _ in range(32)))
+    assert len(diary.attempts) <= 20
+
+
 async def test_a_refused_caller_costs_a_call_a_second(valkey: Valkey) -> None:
     clock, diary, key, quota = Clock(), Diary(), a_key(), Quota(1, AGES)
     async with a_limiter(valkey, clock, diary) as limiter:

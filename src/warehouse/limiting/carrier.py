@@ -79,10 +79,20 @@ class Carrier:
             self._count_here(batch)
 
     def _give(self, name: Name, lease: Lease, waiting: Sequence[asyncio.Future[Decision]], now: float) -> None:
+        """To those who waited for it and, if it is good for more, to those who have come since. They would end it early
+        by asking anew, and under load there are always some."""
         self._leases.put(name, lease)
         for each in waiting:
             if not each.done():
                 each.set_result(lease.decide(now))
+        late = self._waiting.pop(name, [])
+        served = 0
+        while served < len(late) and lease.decides(now):
+            if not late[served].done():
+                late[served].set_result(lease.decide(now))
+            served += 1
+        if served < len(late):
+            self._waiting[name] = late[served:]
 
     def _count_here(self, waiting: Waiting) -> None:
         """For whoever has no decision yet."""
