@@ -11,7 +11,7 @@ from httpx import AsyncClient, Response
 
 from tests.api.crowd import crowd
 from tests.conftest import FreshDatabase
-from tests.faults.cache.stage import ReturningValkey
+from tests.faults.returning import ReturningValkey
 from tests.limiting.world import AGES
 from tests.serving import WarehouseServer
 from warehouse.auth.model import Role

@@ -13,6 +13,9 @@ from warehouse.http.headers import fields_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
 
+RECENT = "recent_caller"
+"""In the state of a request, where it was found out already: what `Verifier.recent` tells of its key."""
+
 
 class Verifier(Protocol):
     def recent(self, secret_text: str) -> Caller | None:
@@ -40,11 +43,15 @@ class AuthenticationMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or self._public.covers(route_path(scope)):
             return self._app(scope, receive, send)
-        secret_text = secret_of(scope)
-        if (caller := self._verifier.recent(secret_text)) is None:
-            return self._ask(secret_text, scope, receive, send)
+        state = scope.setdefault("state", {})
+        caller = state.get(RECENT)
+        if caller is None:
+            secret_text = secret_of(scope)
+            caller = self._verifier.recent(secret_text)
+            if caller is None:
+                return self._ask(secret_text, scope, receive, send)
         # No coroutine of its own where nobody has to be asked.
-        scope.setdefault("state", {})["caller"] = caller
+        state["caller"] = caller
         return self._app(scope, receive, send)
 
     async def _ask(self, secret_text: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from warehouse.auth.model import Caller
 from warehouse.errors import RateLimited
-from warehouse.http.authentication import secret_of
+from warehouse.http.authentication import RECENT, secret_of
 from warehouse.http.client_address import ClientAddresses
 from warehouse.http.problems import problem_for
 from warehouse.http.request_id import MORE_HEADERS
@@ -21,7 +22,11 @@ EXEMPT = frozenset({"/livez", "/readyz", "/metrics"})
 """Whoever watches the service gets an answer most of all when others ask too much."""
 
 
-class KnownKeys(Protocol):
+class Keys(Protocol):
+    def recent(self, secret_text: str) -> Caller | None:
+        """Whose key this was found to be a moment ago; None where that does not tell."""
+        ...
+
     def known(self, secret_text: str) -> UUID | None:
         """The id of a key that was once found to be good, be it no longer; None of all others."""
         ...
@@ -36,7 +41,7 @@ class RateLimitMiddleware:
         self,
         app: ASGIApp,
         limiter: Limiter,
-        keys: KnownKeys,
+        keys: Keys,
         addresses: ClientAddresses,
         quotas: Mapping[RouteClass, Quota],
         strangers: Quota,
@@ -52,7 +57,7 @@ class RateLimitMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or route_path(scope) in EXEMPT:
             return self._app(scope, receive, send)
-        key = self._keys.known(secret_of(scope))
+        key = self._key(scope)
         if key is None:
             who, (name, quota, policy) = self._addresses.of(scope), self._strangers
         else:
@@ -62,6 +67,15 @@ class RateLimitMiddleware:
         if decision is None:
             return self._ask(counted, quota, name, policy, scope, receive, send)
         return self._go_on(decision, name, policy, scope, receive, send)
+
+    def _key(self, scope: Scope) -> UUID | None:
+        secret = secret_of(scope)
+        caller = self._keys.recent(secret)
+        if caller is None:
+            return self._keys.known(secret)
+        # So that the authentication need not look once more.
+        scope.setdefault("state", {})[RECENT] = caller
+        return caller.id
 
     async def _ask(
         self, counted: str, quota: Quota, name: str, policy: bytes, scope: Scope, receive: Receive, send: Send

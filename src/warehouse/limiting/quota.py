@@ -1,6 +1,6 @@
 """How much is allowed in how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import limits
 
@@ -14,8 +14,14 @@ class Quota:
 
     permits: int
     seconds: int
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Worked out once: a quota is looked up with each request."""
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.permits, self.seconds)))
         if self.permits < 1 or self.seconds < 1:
             raise ValueError("a rate limit needs at least 1 permit and 1 second")
         if self.permits * self.seconds * 1000 >= LARGEST:
