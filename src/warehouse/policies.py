@@ -37,6 +37,7 @@ def table(database_seconds: float, cache_seconds: float) -> Mapping[str, PolicyO
     """
     statement: PolicyOptions = {
         "timeout": database_seconds + STATEMENT_GRACE,
+        "fail_max": 3,
         "least_seconds": 1.0,
         "open_seconds": 1.0,
         "half_open_permits": 3,

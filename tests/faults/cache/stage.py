@@ -20,8 +20,9 @@ from warehouse.storage.migrations import migrate
 
 SETTINGS = {"RATE_LIMIT_ENABLED": "false"}
 ANSWER_SECONDS = 30.0
+RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 TRACEBACK = " ERROR "
-SHOWN_CHARACTERS = 20_000
+SHOWN_CHARACTERS = 5_000
 
 
 class StagedServer(Returning, WarehouseServer):
@@ -43,9 +44,9 @@ class Stage:
         return [server.port for server in self.servers]
 
     def tracebacks(self) -> str:
-        """The last of what the servers have logged of errors that they did not expect."""
-        logs = [(server.folder / "server.log").read_text() for server in self.servers]
-        return "\n".join(log[log.rindex(TRACEBACK) :][:SHOWN_CHARACTERS] for log in logs if TRACEBACK in log)
+        """The ends of what the servers have logged of errors that they did not expect."""
+        records = [each for server in self.servers for each in RECORD.split((server.folder / "server.log").read_text())]
+        return "\n".join(each[-SHOWN_CHARACTERS:] for each in records if TRACEBACK in each)
 
     @asynccontextmanager
     async def valkey_client(self) -> AsyncIterator["redis.Redis"]:

@@ -14,8 +14,8 @@ READS = 0.5
 """So many for each command."""
 THOUGHT_SECONDS = 0.02
 """From an answer to the same client's next request."""
-REFUSED_SECONDS = 0.5
-"""The same after a command was refused: a crowd that asks again at once would measure itself."""
+REFUSED_SECONDS = (0.2, 0.8)
+"""The same after a command was refused: a crowd that asks again at once, or at the same time, would measure itself."""
 
 
 class Load:
@@ -72,7 +72,8 @@ class Load:
                 await self.send(client, self._commands.end(answer.json()))
             if self._chance.random() < READS:
                 await self.read(client, self._chance.choice(self._paths))
-            await asyncio.sleep(THOUGHT_SECONDS if sent.answer is not None else REFUSED_SECONDS)
+            refused = sent.answer is None
+            await asyncio.sleep(self._chance.uniform(*REFUSED_SECONDS) if refused else THOUGHT_SECONDS)
 
     async def _timed(self, path: str, request: Awaitable[Response], *, is_read: bool) -> Response | None:
         begun = self._now()
