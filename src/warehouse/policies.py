@@ -50,7 +50,8 @@ def table(database_seconds: float, cache_seconds: float) -> Mapping[str, PolicyO
         "database_watch": {**once, "timeout": 1.0, "fail_max": 3},
         # A read goes on without the cache, so the first failure is enough to leave it alone for a moment.
         "cache": {**once, "timeout": cache_seconds, "fail_max": 1},
-        "cache_releases": {**once, "timeout": cache_seconds, "fail_max": 3},
+        # A release that is refused switches the cache off for everybody: all that can be on their way may try.
+        "cache_releases": {**once, "timeout": cache_seconds, "fail_max": 3, "half_open_permits": 32},
         "queue": {**once, "timeout": REDIS_SECONDS, "fail_max": 3},
         "rate_limit": {**once, "timeout": 0.1, "fail_max": 1},
     }

@@ -110,6 +110,14 @@ async def usable_everywhere(stage: Stage) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
+async def told_everywhere(stage: Stage, request: bytes, word: str) -> None:
+    """Until the Cache-Status of all servers' answers has the word in it."""
+    async with asyncio.timeout(USABLE_SECONDS):
+        for server in range(len(stage.ports)):
+            while word not in (await stage.ask(server, request)).cache:  # noqa: ASYNC110 (it is another process)
+                await asyncio.sleep(POLL_SECONDS)
+
+
 async def _forbidden(stage: Stage, chance: random.Random, command: str) -> None:
     async with stage.valkey_client() as client:
         await _allow(client, f"-{command}")

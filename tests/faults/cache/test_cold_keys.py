@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from uuid import uuid4
 
 import orjson
-import pymysql
 import uvloop
 
+from tests.faults.cache.mariadb import administrator
 from tests.faults.cache.schedule import usable_everywhere
 from tests.faults.cache.stage import staged
 from tests.faults.cache.wire import Answer, Connection
@@ -51,15 +51,7 @@ async def _all(crowd: Sequence[Connection], request: bytes) -> Sequence[Answer]:
 def _logged(database: DatabaseServer) -> Iterator[Sequence[str]]:
     """The statements that the server is sent, known at the end."""
     log: list[str] = []
-    address = database.address
-    with (
-        closing(
-            pymysql.connect(
-                host=address.host or "", port=address.port or 0, user=address.username, password=address.password or ""
-            )
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
+    with administrator(database) as cursor:
         cursor.execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON")
         try:
             yield log

@@ -30,7 +30,7 @@ class Mix:
     """`writes` is their part of all requests. So many of the products are `hot`, and asked for as often as all others
     together. Of the writes some are `receipts`, and of the changes of products some are sent by both servers at once,
     as by an impatient client. They come in bursts, so that what every one of
-    them ends, as pages are, is found in the cache in between."""
+    them ends, as pages are, is found in the cache in between. They go to the servers `written_at`, by their numbers."""
 
     readers: int = 24
     writers: int = 48
@@ -39,6 +39,7 @@ class Mix:
     hot: int = 5
     receipts: float = 0.2
     twins: float = 0.05
+    written_at: Sequence[int] = (0, 1)
 
 
 class Traffic:
@@ -70,7 +71,7 @@ class Traffic:
                     task.cancel()
 
     async def _read_on(self) -> None:
-        async with self._connections() as connections:
+        async with self._connections(range(len(NAMES))) as connections:
             while True:
                 (endpoint,) = self._chance.choices(self._endpoints, self._weights)
                 await self._read(endpoint, self._some(), self._chance.choice(connections))
@@ -102,7 +103,7 @@ class Traffic:
                 self._due.release()
 
     async def _write_on(self) -> None:
-        async with self._connections() as connections:
+        async with self._connections(self._mix.written_at) as connections:
             while True:
                 await self._due.acquire()
                 receipt = self._chance.random() < self._mix.receipts
@@ -169,9 +170,9 @@ class Traffic:
             self._busy.discard((id(things), which))
 
     @asynccontextmanager
-    async def _connections(self) -> AsyncIterator[Sequence[Connection]]:
-        """One to each server."""
-        connections = [Connection(*each) for each in zip(self._stage.ports, NAMES, strict=True)]
+    async def _connections(self, servers: Sequence[int]) -> AsyncIterator[Sequence[Connection]]:
+        """One to each of the servers."""
+        connections = [Connection(self._stage.ports[each], NAMES[each]) for each in servers]
         try:
             yield connections
         finally:
