@@ -73,10 +73,11 @@ class SegmentCache:
         self._seconds = seconds
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._last_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def read(self, key: str, load: LoadParts) -> PartsReading:
         """From the cache as far as that goes. Raises what `load` raises."""
-        reading = await self._read(key, load, self._fence.usable)
+        reading = await self._read(key, load, self._fence.usable, self._locks[key])
         metrics.count_cache_read(self._kind, reading.result)
         return reading
 
@@ -86,19 +87,20 @@ class SegmentCache:
         if view is None:
             return None
         try:
-            reading = await self._read(key, _no_load, view)
+            # Not behind those who wait for the database.
+            reading = await self._read(key, _no_load, view, self._last_locks[key])
         except Unavailable:
             return None
         metrics.count_cache_read(self._kind, Result.STALE)
         return PartsReading(reading.parts, Result.STALE)
 
-    async def _read(self, key: str, load: LoadParts, view: View | None) -> PartsReading:
+    async def _read(self, key: str, load: LoadParts, view: View | None, lock: asyncio.Lock) -> PartsReading:
         if view is None:
             return await self._bypass(load)
         try:
             if (parts := await self._unchanged(key, view)) is not None:
                 return PartsReading(parts, Result.HIT)
-            async with self._locks[key]:
+            async with lock:
                 # What another has read meanwhile counts here only if it still does now.
                 if (parts := await self._unchanged(key, view)) is not None:
                     return PartsReading(parts, Result.HIT)
