@@ -15,7 +15,7 @@ class ShiftedServer(StagedServer):
     def command(self) -> Sequence[str]:
         command = super().command()
         module = command.index("-m")
-        return [*command[:module], shifted.__file__, str(self._clock), *command[module + 2 :]]
+        return [*command[:module], "-P", shifted.__file__, str(self._clock), *command[module + 2 :]]
 
     def set_clock(self, seconds: float) -> None:
         """It is off by so many seconds from now on."""

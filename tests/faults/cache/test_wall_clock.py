@@ -35,7 +35,7 @@ READS_AND_WRITES = Mix(readers=16, writers=8, writes=0.02, burst=4, twins=0.0)
 FENCES, CHANGES = "warehouse_cache_fences_total", "warehouse_policy_state_changes_total"
 LESS_HITS = 0.1
 CLOSE = timedelta(minutes=5)
-ORDER_SECONDS = 1.5
+ORDER_SECONDS = 2
 BACK_SECONDS = 5.0
 """Within which a cache that nothing was written behind is used again: a breaker's open time, and a busy machine's."""
 
@@ -192,7 +192,8 @@ async def _used_after_order(stage: Stage, request: bytes, offset: float) -> floa
     begun = asyncio.get_running_loop().time()
     body = orjson.dumps({"order": "open", "seconds": ORDER_SECONDS})
     for server in range(len(stage.ports)):
-        await stage.ask(server, stage.caller.request("/v1/ops/breakers/cache", "POST", body))
+        answer = await stage.ask(server, stage.caller.request("/v1/ops/breakers/cache", "POST", body))
+        assert answer.status == 200, answer.body
     await told_everywhere(stage, request, "bypass")
     set_clocks(stage, (offset, offset))
     return await _used_after(stage, request, begun)

@@ -40,7 +40,7 @@ class Plan:
     after: float
 
 
-SHORT = Plan(closed=2.0, before=2.0, overload=8.0, after=6.0)
+SHORT = Plan(closed=2.0, before=2.0, overload=8.0, after=12.0)
 FULL = Plan(closed=5.0, before=5.0, overload=20.0, after=15.0)
 
 
