@@ -131,7 +131,7 @@ def _wrap(app: FastAPI, parts: Container) -> None:
     stack = AdmissionMiddleware(stack, settings.limits.in_flight, settings.limits.queued)
     seconds = {kind: settings.cache.seconds(kind) for kind in Kind}
     stack = CacheMiddleware(stack, parts.cache, seconds, parts.is_database_down)
-    stack = _limited(AuthenticationMiddleware(stack, parts.api_keys), parts)
+    stack = _limited(AuthenticationMiddleware(stack, parts.api_keys, parts.is_database_down), parts)
     stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)

@@ -161,7 +161,7 @@ class LimitSettings(Group):
     """The largest request body."""
     connections: int = Field(default=2000, ge=1, le=1_000_000)
     """Of one process, at one time."""
-    in_flight: int = Field(default=32, ge=1, le=10_000)
+    in_flight: int = Field(default=10, ge=1, le=10_000)
     """So many reads, and as many writes, are worked at at once, by each process; cached answers are not counted."""
     queued: int = Field(default=256, ge=0, le=100_000)
     """So many more wait for their turn; who comes then is told to come again."""

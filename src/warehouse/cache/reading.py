@@ -141,9 +141,10 @@ class Cache:
         metrics.count_cache_read(wanted.kind, reading.result)
         return reading
 
-    async def last(self, wanted: Wanted) -> Reading | None:
-        """What was cached when the database was last seen, unless it is known that this was written to since."""
-        view = self._fence.unconfirmed(self._stale_seconds)
+    async def last(self, wanted: Wanted, seconds: float = math.inf) -> Reading | None:
+        """What was cached when the database was last seen, no longer than so many seconds ago, unless it is known that
+        this was written to since."""
+        view = self._fence.unconfirmed(min(seconds, self._stale_seconds))
         if view is None:
             return None
         try:

@@ -1,6 +1,7 @@
 """Values in many parts, each with a tag of its own: a write makes one part anew, and not all of them."""
 
 import asyncio
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,9 +82,10 @@ class SegmentCache:
         metrics.count_cache_read(self._kind, reading.result)
         return reading
 
-    async def last(self, key: str) -> PartsReading | None:
-        """What was cached when the database was last seen, unless it is known that any of it was written to since."""
-        view = self._fence.unconfirmed(self._stale_seconds)
+    async def last(self, key: str, seconds: float = math.inf) -> PartsReading | None:
+        """What was cached when the database was last seen, no longer than so many seconds ago, unless it is known that
+        any of it was written to since."""
+        view = self._fence.unconfirmed(min(seconds, self._stale_seconds))
         if view is None:
             return None
         try:

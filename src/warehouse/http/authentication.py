@@ -1,6 +1,7 @@
 """Who is asking. It stands before the routing, so that what nobody thought of is refused as well."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,6 +14,8 @@ from warehouse.http.headers import fields_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
 
+DOWN_SECONDS = 0.25
+"""For a database that is taken to be down to say whose key it is, after all."""
 RECENT = "recent_caller"
 """In the state of a request, where it was found out already: what `Verifier.recent` tells of its key."""
 
@@ -35,8 +38,16 @@ class AuthenticationMiddleware:
     """Puts `caller` into the request's state, from `Authorization: Bearer <key>`; else answers 401. Where the database
     does not answer, a caller known from before is `UNCONFIRMED`, and gets what is cached, if anything."""
 
-    def __init__(self, app: ASGIApp, verifier: Verifier, public: PublicPaths = PUBLIC) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: Verifier,
+        is_down: Callable[[], bool] = lambda: False,
+        public: PublicPaths = PUBLIC,
+    ) -> None:
+        """While the database `is_down`, nobody who is known from before waits for it for long."""
         self._app = app
+        self._is_down = is_down
         self._verifier = verifier
         self._public = public
 
@@ -56,21 +67,26 @@ class AuthenticationMiddleware:
 
     async def _ask(self, secret_text: str, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
+        remembered = self._verifier.remembered(secret_text) if scope["method"] in SAFE else None
+        seconds = DOWN_SECONDS if remembered is not None and self._is_down() else None
         try:
-            state["caller"] = await self._caller(secret_text)
+            state["caller"] = await self._caller(secret_text, seconds)
         except Unavailable as error:
-            caller = self._verifier.remembered(secret_text) if scope["method"] in SAFE else None
-            if caller is None:
+            if remembered is None:
                 return await problem_for(error, scope)(scope, receive, send)
-            state["caller"], state[UNCONFIRMED] = caller, True
+            state["caller"], state[UNCONFIRMED] = remembered, True
         except WarehouseError as error:
             return await problem_for(error, scope)(scope, receive, send)
         return await self._app(scope, receive, send)
 
-    async def _caller(self, secret_text: str) -> Caller:
+    async def _caller(self, secret_text: str, seconds: float | None) -> Caller:
         if not secret_text:
             raise Unauthenticated("Send your API key as Authorization: Bearer <key>.")
-        caller = await self._verifier.verify(secret_text)
+        try:
+            async with asyncio.timeout(seconds):
+                caller = await self._verifier.verify(secret_text)
+        except TimeoutError:
+            raise Unavailable("The database does not answer.") from None
         if caller is None:
             raise Unauthenticated("This API key is not known, has expired or was revoked.")
         return caller

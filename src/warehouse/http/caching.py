@@ -35,7 +35,8 @@ LONGEST = 256
 IN_THREAD = 64 * 1024
 """Bytes from which on a body is compressed beside the event loop."""
 NO_CACHE = re.compile(r"(?:^|[\s,])no-cache(?:$|[\s,])", re.IGNORECASE)
-NO_STALE = re.compile(r"(?:^|[\s,])(?:no-cache|no-store|stale-if-error\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
+NO_STORE = re.compile(r"(?:^|[\s,])no-store(?:$|[\s,])", re.IGNORECASE)
+STALE_IF_ERROR = re.compile(r"(?:^|[\s,])stale-if-error\s*=\s*\"?(\d{1,9})\"?(?:$|[\s,])", re.IGNORECASE)
 NOT_ASKED = frozenset({b"if-none-match", b"if-range", b"range", b"accept-encoding"})
 """What a cached answer does not depend on; its endpoint does not see it."""
 NOT_KEPT = frozenset({b"content-length", b"etag", b"vary"})
@@ -126,9 +127,9 @@ class CacheMiddleware:
         return reading
 
     async def _last(self, target: _Target, scope: Scope) -> Reading | None:
-        if self._cache is None or not takes_stale(fields_of(scope)):
+        if self._cache is None or (seconds := stale_seconds(fields_of(scope))) <= 0:
             return None
-        return await self._cache.last(target.wanted)
+        return await self._cache.last(target.wanted, seconds)
 
     async def _read(self, target: _Target, scope: Scope, receive: Receive) -> Reading:
         async def load() -> Loaded:
@@ -155,10 +156,17 @@ def asks_anew(fields: Mapping[bytes, bytes]) -> bool:
     return control is not None and NO_CACHE.search(control.decode("latin-1")) is not None
 
 
-def takes_stale(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether the client takes an answer of which nobody knows if it is the newest, rather than none (RFC 5861, 4)."""
+def stale_seconds(fields: Mapping[bytes, bytes]) -> float:
+    """For how long nobody may have known if an answer is the newest, for the client to take it rather than none: 0 for
+    never, infinite where it does not say (RFC 5861, 4)."""
     control = fields.get(b"cache-control")
-    return control is None or NO_STALE.search(control.decode("latin-1")) is None
+    if control is None:
+        return ALWAYS
+    text = control.decode("latin-1")
+    if NO_CACHE.search(text) or NO_STORE.search(text):
+        return 0.0
+    found = STALE_IF_ERROR.search(text)
+    return float(found[1]) if found else ALWAYS
 
 
 def is_kept(scope: Scope) -> bool:

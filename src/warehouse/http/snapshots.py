@@ -19,7 +19,7 @@ from warehouse.catalogue.service import CatalogueService
 from warehouse.catalogue.snapshot import FORMS, SnapshotForm
 from warehouse.errors import Unavailable
 from warehouse.http.access import is_unconfirmed
-from warehouse.http.caching import asks_anew, shown, takes_stale
+from warehouse.http.caching import asks_anew, shown, stale_seconds
 from warehouse.http.conditional import matches
 from warehouse.http.encodings import Encoding, encoded_etag, negotiate
 from warehouse.http.frames import Frame, frame, joined
@@ -74,7 +74,8 @@ class Snapshots:
                 raise Unavailable("The database does not answer.")
             return await self._newest(key, form, encoding, fields)
         except Unavailable:
-            last = await self._cache.last(key) if self._cache is not None and takes_stale(fields) else None
+            seconds = stale_seconds(fields)
+            last = await self._cache.last(key, seconds) if self._cache is not None and seconds > 0 else None
             if last is None:
                 raise
             return last

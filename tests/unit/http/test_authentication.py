@@ -1,10 +1,14 @@
+import asyncio
+
 import pytest
 from fastapi import FastAPI, Request
 from httpx import AsyncClient
+from starlette.types import Message, Receive, Scope, Send
 
-from tests.unit.http.asgi import CALLER_ID, client
+from tests.unit.http.asgi import CALLER_ID, client, http_scope
 from warehouse.auth.model import Caller, Role
 from warehouse.errors import Unavailable
+from warehouse.http.access import UNCONFIRMED
 from warehouse.http.authentication import AuthenticationMiddleware
 from warehouse.http.problems import install_problem_handlers
 
@@ -107,3 +111,32 @@ async def test_dots_after_a_public_prefix_lead_nowhere(http: AsyncClient) -> Non
     response = await http.get("/static/%2e%2e/v1/products")
 
     assert response.status_code == 404
+
+
+class Hanging(OneKey):
+    """Remembers whose key `wh_good` is, and is never told again."""
+
+    def remembered(self, secret_text: str) -> Caller | None:
+        return Caller(CALLER_ID, "tester", Role.VIEWER) if secret_text == "wh_good" else None  # noqa: S105 (no secret)
+
+    async def verify(self, secret_text: str) -> Caller | None:
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_who_is_remembered_does_not_wait_for_a_database_that_is_known_to_be_down() -> None:
+    states = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        states.append(scope["state"])
+
+    async def nothing() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def ignored(_: Message) -> None: ...
+
+    middleware = AuthenticationMiddleware(app, Hanging(), is_down=lambda: True)
+    scope = http_scope("/v1/products", headers={"Authorization": "Bearer wh_good"})
+    async with asyncio.timeout(30):
+        await middleware(scope, nothing, ignored)
+    assert [(state["caller"].name, state[UNCONFIRMED]) for state in states] == [("tester", True)]
