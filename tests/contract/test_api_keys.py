@@ -426,6 +426,27 @@ class TestKeyCache:
         assert first.cancelled()
         assert len(load.answers) == 1
 
+    async def test_one_alone_waits_to_see_whether_a_failure_is_over(self, clock: Clock) -> None:
+        load = SlowLoad()
+        cache = KeyCache(load, clock.monotonic)
+        first = asyncio.create_task(cache.get("p"))
+        await settle()
+        load.answers[0].set_result(KNOWN)
+        assert await first is KNOWN
+        clock.advance(LIFE)
+        second = asyncio.create_task(cache.get("p"))
+        await settle()
+        load.answers[1].set_exception(Unavailable("The database does not answer."))
+        with pytest.raises(Unavailable):
+            await second
+        third = asyncio.create_task(cache.get("p"))
+        await settle()
+        with pytest.raises(Unavailable):
+            await cache.get("p")
+        load.answers[2].set_result(KNOWN)
+        assert await third is KNOWN
+        assert await cache.get("p") is KNOWN
+
     async def test_nobody_joins_a_look_that_began_a_life_ago(self, clock: Clock) -> None:
         load = SlowLoad()
         cache = KeyCache(load, clock.monotonic)

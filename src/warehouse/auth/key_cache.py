@@ -63,6 +63,8 @@ class KeyCache:
         self._monotonic = monotonic
         self._flights: dict[str, _Flight] = {}
         self._confirmed: dict[str, tuple[float, KnownKey]] = {}
+        self._failures: dict[str, BaseException] = {}
+        """What came of the last look for a key that was confirmed before."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -86,10 +88,12 @@ class KeyCache:
         return known if hmac.compare_digest(known.text.encode(), text.encode()) else None
 
     async def get(self, prefix: str) -> KnownKey | None:
-        """Raises what the load raises."""
+        """Raises what the load raises; for all others at once while one looks whether that is over."""
         flight = self._flights.get(prefix)
         if flight is None or self._monotonic() - flight.sent >= LIFE:
             flight = self._send(prefix)
+        elif not flight.answer.done() and (failure := self._failures.get(prefix)):
+            raise failure
         if flight.answer.done():
             return flight.answer.result()
         # One caller that gives up must not take the answer from the others.
@@ -114,23 +118,34 @@ class KeyCache:
 
     def _ended(self, prefix: str, answer: asyncio.Task[KnownKey | None]) -> None:
         flight = self._flights.get(prefix)
+        failed = _has_failed(answer)
+        # A look that began later may have told better things meanwhile.
+        if failed and (flight is None or flight.answer is answer or not flight.answer.done()):
+            self._note_failure(prefix, answer)
         if flight is None or flight.answer is not answer:
             return
-        failed = _has_failed(answer)
         known = None if failed else answer.result()
         if known is None:
             del self._flights[prefix]
         if not failed:
             self._confirm(prefix, flight.sent, known)
 
+    def _note_failure(self, prefix: str, answer: "asyncio.Task[KnownKey | None]") -> None:
+        """Of a key that was there before: made-up prefixes take no room."""
+        if prefix in self._confirmed and not answer.cancelled() and (failure := answer.exception()):
+            self._failures[prefix] = failure
+
     def _confirm(self, prefix: str, sent: float, known: KnownKey | None) -> None:
+        self._failures.pop(prefix, None)
         before = self._confirmed.pop(prefix, None)
         if known is None:
             return
         if before is not None and not known.text and before[1].digest == known.digest:
             known.text = before[1].text
         if len(self._confirmed) >= CAPACITY:
-            del self._confirmed[next(iter(self._confirmed))]
+            oldest = next(iter(self._confirmed))
+            del self._confirmed[oldest]
+            self._failures.pop(oldest, None)
         self._confirmed[prefix] = sent, known
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from warehouse.errors import Code, ConnectionLost, TransactionConflict, Unavailable, WarehouseError
@@ -37,6 +37,8 @@ def translate(error: BaseException) -> WarehouseError | None:
             return Unavailable("The request was not done in time.", code=Code.TIMEOUT)
         case DBAPIError():
             return _translate_driver(error)
+        case StatementError() if error.orig is not None:
+            return translate(error.orig)
         case ResilienceError() | PoolTimeout() | OSError() | asyncio.TimeoutError():
             return _no_answer()
     return ConnectionLost("The connection to the database broke.") if is_lost(error) else None
@@ -46,6 +48,9 @@ def is_lost(error: BaseException) -> bool:
     """The connection broke, and with it the transaction, unless that was just being committed. A new one may do."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (not _state(error) and _number(error) in MYSQL_LOST)
+    if isinstance(error, StatementError) and error.orig is not None:
+        # In which SQLAlchemy puts what it meets on its way to another connection and does not know.
+        return is_lost(error.orig)
     return isinstance(error, RuntimeError) and any(words in str(error) for words in LOST_UNDER_THE_DRIVER)
 
 

@@ -18,15 +18,13 @@ SAMPLE = 50
 
 
 async def settle(client: AsyncClient, sent: Sequence[Sent], chance: random.Random) -> None:
-    """Sends what has no final answer until it has one. That it gets again, and some others theirs."""
-    unanswered, done = (
-        [each for each in sent if each.answer is None],
-        [each for each in sent if each.answer is not None],
-    )
-    for each in (*unanswered, *chance.sample(done, min(SAMPLE, len(done)))):
+    """Sends what has no final answer until it has one. Some, whenever they were answered, get their answer again."""
+    for each in sent:
         if each.answer is None:
             each.answer = await _final(client, each)
+    for each in chance.sample(sent, min(SAMPLE, len(sent))):
         again = await _final(client, each)
+        assert each.answer is not None
         assert (again.status_code, again.content) == (each.answer.status_code, each.answer.content)
         assert "idempotent-replayed" in again.headers
 

@@ -14,7 +14,7 @@ READS = 0.5
 """So many for each command."""
 THOUGHT_SECONDS = 0.02
 """From an answer to the same client's next request."""
-REFUSED_SECONDS = (0.2, 0.8)
+REFUSED_SECONDS = (0.5, 1.5)
 """The same after a command was refused: a crowd that asks again at once, or at the same time, would measure itself."""
 
 

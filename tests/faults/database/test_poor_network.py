@@ -6,7 +6,7 @@ from tests.faults.proxy import Network
 from tests.faults.returning import ReturningMariaDb, ReturningValkey
 from warehouse.settings import Settings
 
-ANSWERS = 5000 if LONG else 150
+ANSWERS = 5000 if LONG else 80
 DELAY_SECONDS = 0.1
 """Each way."""
 LOSSES = 0.05

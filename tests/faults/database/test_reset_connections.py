@@ -5,12 +5,14 @@ import socket
 from collections.abc import Sequence
 
 import uvloop
+from sqlalchemy.exc import StatementError
 
 from tests.faults.proxy import RESET
 from tests.servers import HOST
-from warehouse.errors import Unavailable
+from warehouse.errors import ConnectionLost, Unavailable
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.database import SqlDatabase
+from warehouse.storage.failures import is_lost, translate
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 
 ATTEMPTS = 300
@@ -18,6 +20,12 @@ ATTEMPTS = 300
 
 def test_it_is_unavailable_whenever_the_reset_is_noticed() -> None:
     assert uvloop.run(_errors()) == [Unavailable] * ATTEMPTS
+
+
+def test_it_is_lost_as_well_where_sqlalchemy_meets_it_with_a_statement() -> None:
+    error = StatementError("on its way", "SELECT 1", {}, RuntimeError("Transport does not expose socket instance"))
+    assert is_lost(error)
+    assert isinstance(translate(error), ConnectionLost)
 
 
 async def _errors() -> Sequence[type[BaseException] | None]:

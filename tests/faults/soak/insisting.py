@@ -11,6 +11,7 @@ from tests.faults.database.figures import Figures
 from tests.faults.database.load import Load
 
 AGAIN_SECONDS = (0.1, 1.0)
+PATIENCE_SECONDS = 180.0
 
 
 class InsistingLoad(Load):
@@ -21,14 +22,15 @@ class InsistingLoad(Load):
     ) -> None:
         super().__init__(commands, figures, chance)
         self._clients = clients
-        self._pause = chance.uniform
 
     async def send(self, client: AsyncClient, sent: Sent) -> Response | None:
-        await super().send(client, sent)
-        while sent.answer is None:
-            await asyncio.sleep(self._pause(*AGAIN_SECONDS))
-            await self.attempt(self._any(), sent)
+        """Raises `TimeoutError`."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await super().send(client, sent)
+            while sent.answer is None:
+                await asyncio.sleep(self._chance.uniform(*AGAIN_SECONDS))
+                await self.attempt(self._any(), sent)
         return sent.answer
 
     def _any(self) -> AsyncClient:
-        return self._clients[int(self._pause(0, len(self._clients)))]
+        return self._chance.choice(self._clients)

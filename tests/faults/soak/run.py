@@ -71,9 +71,12 @@ async def soak(minutes: float, seed: int) -> Soak:
             auditor, *others = clients
             load = InsistingLoad(Commands(await new_records(auditor), chance), told.figures, chance, others)
             await usable_everywhere(stage)
-            async with _watched(load, auditor, told, chance):
-                await _loaded(stage, load, others, told, minutes * 60)
-            await audit(auditor, load.sent, load.records, told.figures)
+            try:
+                async with _watched(load, auditor, told, chance):
+                    await _loaded(stage, load, others, told, minutes * 60)
+                await audit(auditor, load.sent, load.records, told.figures)
+            except* TimeoutError as errors:
+                told.wrongs.append(f"it did not come to an end: {errors.exceptions}")
             told.fences = await stage.metrics("warehouse_cache_fences_total")
             told.wrongs += _wrongs(told, stage.tracebacks())
     return told
