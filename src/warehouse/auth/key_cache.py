@@ -93,7 +93,7 @@ class KeyCache:
         if flight is None or self._monotonic() - flight.sent >= LIFE:
             flight = self._send(prefix)
         elif not flight.answer.done() and (failure := self._failures.get(prefix)):
-            raise failure
+            raise failure.with_traceback(None)
         if flight.answer.done():
             return flight.answer.result()
         # One caller that gives up must not take the answer from the others.
