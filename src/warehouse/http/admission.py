@@ -1,6 +1,8 @@
 """No more is begun than can be done: who comes when the queue is full is told so at once."""
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,19 +15,33 @@ from warehouse.resilience import BulkheadFullError, DeadlineExceeded
 from warehouse.resilience.bulkhead import Bulkhead
 from warehouse.resilience.deadlines import current
 
+LONGEST_WAIT = 0.5
+"""Seconds that a request may expect to wait for its turn."""
+WEIGHT = 0.1
+"""Of the last request in the average."""
+
 
 class AdmissionMiddleware:
-    """Works at `in_flight` reads and as many writes at once, and lets `queued` more of each wait in order.
+    """Works at `in_flight` reads and as many writes at once, and lets `queued` more of each wait in order, if that will
+    not take longer than `LONGEST_WAIT`: what waits for long is done for a client that has given up.
 
     Stands behind the cache, whose answers cost next to nothing. Reads and writes do not wait for each other: writes may
     hang on a lock for long. A body is read before its request is let in, so that slow senders take no place.
     """
 
-    def __init__(self, app: ASGIApp, in_flight: int, queued: int, public: PublicPaths = PUBLIC) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        in_flight: int,
+        queued: int,
+        public: PublicPaths = PUBLIC,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
         self._public = public
-        self._reads = Bulkhead("reads", in_flight, queued)
-        self._writes = Bulkhead("writes", in_flight, queued)
+        self._now = monotonic
+        self._reads = _Lane("reads", in_flight, queued)
+        self._writes = _Lane("writes", in_flight, queued)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._public.covers(route_path(scope)):
@@ -34,18 +50,43 @@ class AdmissionMiddleware:
             return await self._admit(self._reads, scope, receive, send)
         return await self._admit(self._writes, scope, await _received(receive), send)
 
-    async def _admit(self, bulkhead: Bulkhead, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, lane: "_Lane", scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if not bulkhead.enter():
-                await bulkhead.wait(current.get())
+            await lane.enter()
         except BulkheadFullError:
             return await problem_for(_TOO_MANY, scope)(scope, receive, send)
         except DeadlineExceeded:
             return await problem_for(_TOO_LATE, scope)(scope, receive, send)
+        begun = self._now()
         try:
             await self._app(scope, receive, send)
         finally:
-            bulkhead.leave()
+            lane.leave(self._now() - begun)
+
+
+class _Lane:
+    """A bulkhead that knows how long its requests take."""
+
+    def __init__(self, name: str, in_flight: int, queued: int) -> None:
+        self._bulkhead = Bulkhead(name, in_flight, queued)
+        self._name = name
+        self._in_flight = in_flight
+        self._seconds = 0.0
+        """What a request takes, of the last ones on average."""
+
+    async def enter(self) -> None:
+        """Raises `BulkheadFullError` and `DeadlineExceeded`."""
+        bulkhead = self._bulkhead
+        if bulkhead.enter():
+            return
+        if bulkhead.queued * self._seconds > LONGEST_WAIT * self._in_flight:
+            raise BulkheadFullError(self._name)
+        await bulkhead.wait(current.get())
+
+    def leave(self, seconds: float) -> None:
+        """After a request that took so long."""
+        self._seconds += WEIGHT * (seconds - self._seconds)
+        self._bulkhead.leave()
 
 
 _TOO_MANY = Overloaded("More is asked than can be done at once. Nothing of this request was begun.")

@@ -303,3 +303,39 @@ async def test_a_body_that_cannot_be_taken_is_answered_as_without_admission(
             answers += [await http.post(path, content=chunked(), headers=headers) for _ in range(2)]
     assert {each.status_code for each in answers} == {status}
     assert len({each.content for each in answers}) == 1
+
+
+@in_virtual_time
+async def test_nobody_waits_who_would_have_to_wait_for_long() -> None:
+    """Requests take a second, so that of one place not even two may expect their turn soon."""
+    loop = asyncio.get_running_loop()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(1)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = AdmissionMiddleware(slow, in_flight=1, queued=100, monotonic=loop.time)
+    for _ in range(30):
+        await Asked(app, "/v1/products").task
+    crowd = [Asked(app, "/v1/products") for _ in range(10)]
+    await asyncio.gather(*(each.task for each in crowd))
+    assert sorted(each.sent[0]["status"] for each in crowd) == [200, 200, *[503] * 8]
+    await Asked(app, "/v1/products").task
+
+
+@in_virtual_time
+async def test_a_queue_of_quick_requests_may_be_long() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def quick(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.001)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = AdmissionMiddleware(quick, in_flight=1, queued=100, monotonic=loop.time)
+    for _ in range(30):
+        await Asked(app, "/v1/products").task
+    crowd = [Asked(app, "/v1/products") for _ in range(110)]
+    await asyncio.gather(*(each.task for each in crowd))
+    assert sorted(each.sent[0]["status"] for each in crowd) == [*[200] * 101, *[503] * 9]
