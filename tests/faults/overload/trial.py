@@ -28,6 +28,8 @@ SLACK_SECONDS = 0.02
 GOODPUT = 0.9
 REFUSAL_SECONDS = 0.05
 RECOVERY_SECONDS = 10.0
+STEADY = 3
+"""A single slow slice later on is the machine's."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,12 @@ class Trial:
 
     @property
     def recovery(self) -> float:
-        """Seconds after the overload until every slice is as before it; those of all slices, where none is."""
+        """Seconds after the overload until `STEADY` slices in a row are as before it; those of all slices, where none
+        are."""
         bound = self.before.median * SLOWER + SLACK_SECONDS
-        slices = enumerate(self.after.slices, start=1)
-        wrong = [number for number, each in slices if each.median > bound or each.good.answers != each.answers]
-        return wrong[-1] * SLICE_SECONDS if wrong else 0.0
+        right = [each.median <= bound and each.good.answers == each.answers for each in self.after.slices]
+        starts = [start for start in range(len(right) - STEADY + 1) if all(right[start : start + STEADY])]
+        return (starts[0] if starts else len(right)) * SLICE_SECONDS
 
     @property
     def broken(self) -> Sequence[str]:
