@@ -131,12 +131,14 @@ async def test_a_request_in_flight_is_answered_after_the_address_is_closed(
 
 
 async def test_ctrl_c_does_not_wait(server: Running, caller: Caller, port: int) -> None:
+    """The supervisor passes it on as a SIGTERM, which may come to a process before it: then that drains for a moment."""
     balancer = Client(port, caller.request("/readyz"))
+    begun = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as running:
         ended = running.create_task(asyncio.to_thread(server.ends_clean, signal.SIGINT))
         await balancer.run()
     assert ended.result() == 0
-    assert {answer.status for _, answer in balancer.answers} <= {200}
+    assert all(when - begun < DRAIN_SECONDS for when, _ in balancer.answers)
 
 
 def test_ctrl_c_ends_the_wait(folder: Path, caller: Caller, port: int) -> None:

@@ -11,19 +11,20 @@ from warehouse.http.access import PUBLIC, PublicPaths
 from warehouse.http.deadline import SAFE
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
-from warehouse.resilience import BulkheadFullError, DeadlineExceeded
+from warehouse.resilience import BulkheadFullError, DeadlineExceeded, remaining
 from warehouse.resilience.bulkhead import Bulkhead
 from warehouse.resilience.deadlines import current
 
-LONGEST_WAIT = 0.5
-"""Seconds that a request may expect to wait for its turn."""
+LONGEST_WAIT = 5.0
+"""Seconds that a request may expect to wait for its turn: a crowd may come all at once, and gets its turn."""
 WEIGHT = 0.1
 """Of the last request in the average."""
 
 
 class AdmissionMiddleware:
     """Works at `in_flight` reads and as many writes at once, and lets `queued` more of each wait in order, if that will
-    not take longer than `LONGEST_WAIT`: what waits for long is done for a client that has given up.
+    not take longer than `LONGEST_WAIT`, or than the request has: what waits for long is done for a client that has
+    given up.
 
     Stands behind the cache, whose answers cost next to nothing. Reads and writes do not wait for each other: writes may
     hang on a lock for long. A body is read before its request is let in, so that slow senders take no place.
@@ -79,7 +80,9 @@ class _Lane:
         bulkhead = self._bulkhead
         if bulkhead.enter():
             return
-        if bulkhead.queued * self._seconds > LONGEST_WAIT * self._in_flight:
+        left = remaining()
+        patience = LONGEST_WAIT if left is None else min(LONGEST_WAIT, left)
+        if bulkhead.queued * self._seconds > patience * self._in_flight:
             raise BulkheadFullError(self._name)
         await bulkhead.wait(current.get())
 

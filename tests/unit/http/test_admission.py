@@ -307,7 +307,7 @@ async def test_a_body_that_cannot_be_taken_is_answered_as_without_admission(
 
 @in_virtual_time
 async def test_nobody_waits_who_would_have_to_wait_for_long() -> None:
-    """Requests take a second, so that of one place not even two may expect their turn soon."""
+    """Requests take a second, so that of one place a sixth may just expect its turn soon."""
     loop = asyncio.get_running_loop()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -320,8 +320,30 @@ async def test_nobody_waits_who_would_have_to_wait_for_long() -> None:
         await Asked(app, "/v1/products").task
     crowd = [Asked(app, "/v1/products") for _ in range(10)]
     await asyncio.gather(*(each.task for each in crowd))
-    assert sorted(each.sent[0]["status"] for each in crowd) == [200, 200, *[503] * 8]
+    assert sorted(each.sent[0]["status"] for each in crowd) == [*[200] * 7, *[503] * 3]
     await Asked(app, "/v1/products").task
+
+
+@in_virtual_time
+async def test_nobody_waits_who_has_not_so_much_time() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(1)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = AdmissionMiddleware(slow, in_flight=1, queued=100, monotonic=loop.time)
+    for _ in range(30):
+        await Asked(app, "/v1/products").task
+    patient = [Asked(app, "/v1/products") for _ in range(3)]
+    await asyncio.sleep(0.1)
+    with deadline(1.5, loop.time):
+        hasty = Asked(app, "/v1/products")
+    await hasty.task
+    assert hasty.sent[0]["status"] == 503
+    assert loop.time() < 31
+    await asyncio.gather(*(each.task for each in patient))
 
 
 @in_virtual_time
