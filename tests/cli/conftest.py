@@ -1,7 +1,8 @@
 import io
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def warehouse(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Warehouse:
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands log to the standard error that they find, which ends with their test."""
+    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
+    handlers, level, disabled = root.handlers[:], root.level, access.disabled
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    access.disabled = disabled
+
+
+@pytest.fixture
+def warehouse(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], _logging_as_it_was: None
+) -> Warehouse:
     """Runs a command in this process; by default on the embedded database of the current folder."""
     assert Path.cwd() == folder
 
