@@ -26,7 +26,7 @@ ALWAYS = b"." * GENERATION_BYTES
 class NaiveCache:
     """Of single products, each under its tag: whoever writes one knows what to delete."""
 
-    def __init__(self, store: CacheStore, _: Fence) -> None:
+    def __init__(self, store: CacheStore, _: Fence, stale_seconds: float) -> None:
         self._store = store
 
     async def read(self, wanted: Wanted, load: Load) -> Reading:
@@ -40,6 +40,10 @@ class NaiveCache:
         if loaded.seconds:
             await self._store.fill({key: encode(loaded.entry, [ALWAYS])}, loaded.seconds)
         return Reading(loaded.entry, Result.MISS)
+
+    async def last(self, wanted: Wanted, seconds: float) -> Reading | None:
+        """It knows nothing of databases that are away."""
+        return None
 
 
 class NaiveInvalidator:

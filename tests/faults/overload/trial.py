@@ -28,6 +28,7 @@ SLACK_SECONDS = 0.02
 GOODPUT = 0.9
 REFUSAL_SECONDS = 0.05
 RECOVERY_SECONDS = 10.0
+NORMAL_AGAIN = "normal again soon"
 STEADY = 3
 """A single slow slice later on is the machine's."""
 
@@ -82,7 +83,7 @@ class Trial:
             "refusals tell when to come again": all(each.tells_when for each in refused),
             "refusals at once": bool(refused) and self.overload.refused.median <= REFUSAL_SECONDS,
             "an answer to every request": not self.overload.others.answers,
-            "normal again soon": self.recovery <= RECOVERY_SECONDS,
+            NORMAL_AGAIN: self.recovery <= RECOVERY_SECONDS,
         }
         return [promise for promise, is_kept in promises.items() if not is_kept]
 
