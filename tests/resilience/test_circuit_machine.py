@@ -20,7 +20,7 @@ from warehouse.resilience import Circuit, CircuitOpenError, PolicySettings
 from warehouse.resilience.listening import Listeners
 
 LONG = os.environ.get("WAREHOUSE_TEST_STEPS") == "long"
-STEPS, EXAMPLES = (250, 450) if LONG else (50, 60)
+STEPS, EXAMPLES = (250, 550) if LONG else (50, 60)
 WANTED = 100_000 if LONG else 2_000
 SEED = int(os.environ.get("WAREHOUSE_TEST_SEED") or random.SystemRandom().getrandbits(32))
 RESULTS = ("ok", "slow", "failed", "failed slow", "nothing")
