@@ -51,9 +51,11 @@ async def a_limiter(
     policy = Policy("limits", monotonic=clock, listeners=[diary] if diary else [], **settings)
     client: redis.Redis = redis.Redis.from_url(server.url(), retry=Retry(NoBackoff(), 0))
     limiter = Limiter(client, policy, monotonic=clock)
-    yield limiter
-    await limiter.close()
-    await client.aclose()
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
+        await client.aclose()
 
 
 def alone(clock: Clock) -> Limiter:

@@ -1,7 +1,7 @@
 """Nobody may ask more than his quota allows: by API key where there is one, else by address."""
 
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +32,18 @@ class Keys(Protocol):
         ...
 
 
+class _Limit(NamedTuple):
+    """`policy` is the value of RateLimit-Policy."""
+
+    name: str
+    quota: Quota
+    policy: bytes
+
+    @classmethod
+    def of(cls, name: str, quota: Quota) -> "_Limit":
+        return cls(name, quota, f'"{name}";q={quota.permits};w={quota.seconds}'.encode())
+
+
 class RateLimitMiddleware:
     """Stands before the authentication, so that guesses of keys count as well: by the address, as does the first use of
     a key that this process does not know yet. Tells in RateLimit-Policy and RateLimit what is left (IETF
@@ -51,22 +63,22 @@ class RateLimitMiddleware:
         self._keys = keys
         self._addresses = addresses
         self._classes = RouteClasses()
-        self._quotas = {each: (each.value, quota, _policy(each, quota)) for each, quota in quotas.items()}
-        self._strangers = STRANGERS, strangers, _policy(STRANGERS, strangers)
+        self._limits = {each: _Limit.of(each.value, quota) for each, quota in quotas.items()}
+        self._strangers = _Limit.of(STRANGERS, strangers)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or route_path(scope) in EXEMPT:
             return self._app(scope, receive, send)
         key = self._key(scope)
         if key is None:
-            who, (name, quota, policy) = self._addresses.of(scope), self._strangers
+            who, limit = self._addresses.of(scope), self._strangers
         else:
-            who, (name, quota, policy) = key.hex, self._quotas[self._classes.of(scope)]
-        counted = f"{name}:{who}"
-        decision = self._limiter.try_now(counted, quota)
+            who, limit = key.hex, self._limits[self._classes.of(scope)]
+        counted = f"{limit.name}:{who}"
+        decision = self._limiter.try_now(counted, limit.quota)
         if decision is None:
-            return self._ask(counted, quota, name, policy, scope, receive, send)
-        return self._go_on(decision, name, policy, scope, receive, send)
+            return self._ask(counted, limit, scope, receive, send)
+        return self._go_on(decision, limit, scope, receive, send)
 
     def _key(self, scope: Scope) -> UUID | None:
         secret = secret_of(scope)
@@ -77,22 +89,14 @@ class RateLimitMiddleware:
         scope.setdefault("state", {})[RECENT] = caller
         return caller.id
 
-    async def _ask(
-        self, counted: str, quota: Quota, name: str, policy: bytes, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        decision = await self._limiter.take(counted, quota)
-        await self._go_on(decision, name, policy, scope, receive, send)
+    async def _ask(self, counted: str, limit: _Limit, scope: Scope, receive: Receive, send: Send) -> None:
+        decision = await self._limiter.take(counted, limit.quota)
+        await self._go_on(decision, limit, scope, receive, send)
 
-    def _go_on(
-        self, decision: Decision, name: str, policy: bytes, scope: Scope, receive: Receive, send: Send
-    ) -> Awaitable[None]:
-        left = f'"{name}";r={decision.remaining};t={decision.reset_seconds}'.encode()
-        scope.setdefault("state", {})[MORE_HEADERS] = (b"ratelimit-policy", policy), (b"ratelimit", left)
+    def _go_on(self, decision: Decision, limit: _Limit, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        left = f'"{limit.name}";r={decision.remaining};t={decision.reset_seconds}'.encode()
+        scope.setdefault("state", {})[MORE_HEADERS] = (b"ratelimit-policy", limit.policy), (b"ratelimit", left)
         if decision.allowed:
             return self._app(scope, receive, send)
-        text = f"No more than {decision.quota.permits} requests in {decision.quota.seconds} s are answered here."
+        text = f"No more than {limit.quota.permits} requests in {limit.quota.seconds} s are answered here."
         return problem_for(RateLimited(text, retry_after=decision.retry_after), scope)(scope, receive, send)
-
-
-def _policy(name: str, quota: Quota) -> bytes:
-    return f'"{name}";q={quota.permits};w={quota.seconds}'.encode()
