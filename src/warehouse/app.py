@@ -26,6 +26,7 @@ from warehouse.http.docs import install_docs
 from warehouse.http.encodings import MIN_SIZE
 from warehouse.http.head import HeadMiddleware
 from warehouse.http.health import health_router
+from warehouse.http.lag import LagMiddleware, LoopLag
 from warehouse.http.logging import configure_logging
 from warehouse.http.metrics import router as metrics
 from warehouse.http.openapi import customise
@@ -46,10 +47,11 @@ from warehouse.tasks.worker import run_in_process
 def create_app(settings: Settings, container: Container | None = None) -> FastAPI:
     """The application over a container, which is closed with it if it was made here."""
     parts = container or Container(settings)
+    lag = LoopLag()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        running = [asyncio.create_task(work) for work in _background(parts)]
+        running = [asyncio.create_task(work) for work in (*_background(parts), lag.run())]
         yield
         for task in running:
             task.cancel()
@@ -64,7 +66,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     )
     _provide(app, parts)
     _route(app, parts)
-    _wrap(app, parts)
+    _wrap(app, parts, lag)
     return app
 
 
@@ -122,7 +124,7 @@ def _route(app: FastAPI, parts: Container) -> None:
     check_access_table(app)
 
 
-def _wrap(app: FastAPI, parts: Container) -> None:
+def _wrap(app: FastAPI, parts: Container, lag: LoopLag) -> None:
     """From the inside out, around FastAPI's own stack: what is answered here costs nothing of that."""
     settings = parts.settings
     # Inside as well: Starlette would answer in plain text what it does not know.
@@ -133,6 +135,7 @@ def _wrap(app: FastAPI, parts: Container) -> None:
     stack = CacheMiddleware(stack, parts.cache, seconds, parts.is_database_down)
     stack = _limited(AuthenticationMiddleware(stack, parts.api_keys, parts.is_database_down), parts)
     stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
+    stack = LagMiddleware(stack, lag)
     stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
     stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)
     stack = HeadMiddleware(stack)

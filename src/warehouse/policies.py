@@ -12,6 +12,8 @@ from warehouse.storage.failures import is_lost, is_no_outage
 STATEMENT_GRACE = 1.5
 """How many seconds longer a statement may take than it may wait for a lock. The database itself ends it a little
 sooner, if it answers at all."""
+HEAVY_SECONDS = 600.0
+"""To wait for a statement that reads whole tables, where no request does."""
 REDIS_SECONDS = 1.0
 """To wait for Redis where no request does."""
 
@@ -47,6 +49,7 @@ def table(database_seconds: float, cache_seconds: float) -> Mapping[str, PolicyO
     return {
         "database_reads": {**statement, "attempts": 3, "backoff": 0.02, "retry_on": is_lost},
         "database_writes": {**statement, "attempts": 1},
+        "database_heavy": {**statement, "timeout": HEAVY_SECONDS + STATEMENT_GRACE, "attempts": 1},
         "database_watch": {**once, "timeout": 1.0, "fail_max": 3},
         # A read goes on without the cache, so the first failure is enough to leave it alone for a moment.
         "cache": {**once, "timeout": cache_seconds, "fail_max": 1},
@@ -83,6 +86,7 @@ class Policies:
         }
         self.database_reads = made["database_reads"]
         self.database_writes = made["database_writes"]
+        self.database_heavy = made["database_heavy"]
         self.database_watch = made["database_watch"]
         self.cache = made["cache"]
         self.cache_releases = made["cache_releases"]

@@ -172,6 +172,7 @@ class PolicyGroup(Group):
 
     database_reads: str = ""
     database_writes: str = ""
+    database_heavy: str = ""
     database_watch: str = ""
     cache: str = ""
     cache_releases: str = ""

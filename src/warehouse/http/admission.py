@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from warehouse.errors import Code, Overloaded, Unavailable
+from warehouse.errors import Code, Unavailable
 from warehouse.http.access import PUBLIC, PublicPaths
 from warehouse.http.deadline import SAFE
+from warehouse.http.lag import TOO_MANY
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
 from warehouse.resilience import BulkheadFullError, DeadlineExceeded, remaining
@@ -17,14 +18,19 @@ from warehouse.resilience.deadlines import current
 
 LONGEST_WAIT = 5.0
 """Seconds that a request may expect to wait for its turn: a crowd may come all at once, and gets its turn."""
+STANDING_SECONDS = 2.0
+"""A queue that has not been empty for so long is not a crowd's but an overload's."""
+STANDING_WAIT = 0.5
+"""Seconds that a request may expect to wait then. That a standing queue only makes everybody wait, and is told from a
+burst by how long it stands, is CoDel's insight (RFC 8289)."""
 WEIGHT = 0.1
 """Of the last request in the average."""
 
 
 class AdmissionMiddleware:
     """Works at `in_flight` reads and as many writes at once, and lets `queued` more of each wait in order, if that will
-    not take longer than `LONGEST_WAIT`, or than the request has: what waits for long is done for a client that has
-    given up.
+    not take longer than `LONGEST_WAIT` (`STANDING_WAIT` once a queue stands), or than the request has: what waits for
+    long is done for a client that has given up.
 
     Stands behind the cache, whose answers cost next to nothing. Reads and writes do not wait for each other: writes may
     hang on a lock for long. A body is read before its request is let in, so that slow senders take no place.
@@ -40,9 +46,8 @@ class AdmissionMiddleware:
     ) -> None:
         self._app = app
         self._public = public
-        self._now = monotonic
-        self._reads = _Lane("reads", in_flight, queued)
-        self._writes = _Lane("writes", in_flight, queued)
+        self._reads = _Lane("reads", in_flight, queued, monotonic)
+        self._writes = _Lane("writes", in_flight, queued, monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._public.covers(route_path(scope)):
@@ -55,33 +60,39 @@ class AdmissionMiddleware:
         try:
             await lane.enter()
         except BulkheadFullError:
-            return await problem_for(_TOO_MANY, scope)(scope, receive, send)
+            return await problem_for(TOO_MANY, scope)(scope, receive, send)
         except DeadlineExceeded:
             return await problem_for(_TOO_LATE, scope)(scope, receive, send)
-        begun = self._now()
+        begun = lane.now()
         try:
             await self._app(scope, receive, send)
         finally:
-            lane.leave(self._now() - begun)
+            lane.leave(lane.now() - begun)
 
 
 class _Lane:
-    """A bulkhead that knows how long its requests take."""
+    """A bulkhead that knows how long its requests take, and how long some have been waiting."""
 
-    def __init__(self, name: str, in_flight: int, queued: int) -> None:
+    def __init__(self, name: str, in_flight: int, queued: int, now: Callable[[], float]) -> None:
+        self.now = now
         self._bulkhead = Bulkhead(name, in_flight, queued)
         self._name = name
         self._in_flight = in_flight
         self._seconds = 0.0
         """What a request takes, of the last ones on average."""
+        self._empty_at = now()
+        """When there was last nobody waiting."""
 
     async def enter(self) -> None:
         """Raises `BulkheadFullError` and `DeadlineExceeded`."""
         bulkhead = self._bulkhead
         if bulkhead.enter():
             return
+        self._look()
+        patience = LONGEST_WAIT if self.now() - self._empty_at < STANDING_SECONDS else STANDING_WAIT
         left = remaining()
-        patience = LONGEST_WAIT if left is None else min(LONGEST_WAIT, left)
+        if left is not None:
+            patience = min(patience, left)
         if bulkhead.queued * self._seconds > patience * self._in_flight:
             raise BulkheadFullError(self._name)
         await bulkhead.wait(current.get())
@@ -90,9 +101,13 @@ class _Lane:
         """After a request that took so long."""
         self._seconds += WEIGHT * (seconds - self._seconds)
         self._bulkhead.leave()
+        self._look()
+
+    def _look(self) -> None:
+        if not self._bulkhead.queued:
+            self._empty_at = self.now()
 
 
-_TOO_MANY = Overloaded("More is asked than can be done at once. Nothing of this request was begun.")
 _TOO_LATE = Unavailable("The request had to wait for too long. Nothing of it was begun.", code=Code.TIMEOUT)
 
 

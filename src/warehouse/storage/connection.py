@@ -1,10 +1,10 @@
 """What repositories have of a connection: statements, each of which goes by a policy."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import CursorResult, Dialect, Executable
+from sqlalchemy import CursorResult, Dialect, Executable, Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -66,6 +66,17 @@ class Connection:
 
     async def execute(self, statement: Executable, parameters: Any = None) -> Rows:
         return await self._calls.on(self.raw, self.raw.execute, statement, parameters)
+
+    async def stream(
+        self, statement: Executable, parameters: Any = None, *, size: int = 1000
+    ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+        """The rows, so many at a time, as they come from the server: they are never all in memory."""
+        result = await self._calls.on(self.raw, self.raw.stream, statement, parameters)
+        try:
+            while rows := await self._calls.on(self.raw, result.fetchmany, size):
+                yield rows
+        finally:
+            await result.close()
 
     async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
         return (await self.execute(statement, parameters)).scalar()

@@ -1,8 +1,9 @@
-"""The engines of one database: one for transactions, one for single reads, one to watch it."""
+"""The engines of one database: for transactions, for single reads, for snapshots, and one to watch it."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from warehouse.policies import Policies
+from warehouse.policies import HEAVY_SECONDS, Policies
 from warehouse.resilience import Policy, detached
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.connection import Calls, Connection
@@ -25,22 +26,34 @@ GRACE = 1.0
 """How many seconds longer a statement may take than it may wait for a lock: so a lock that does not come is told as
 what it is, a conflict, and not as a database that does not answer."""
 
+SNAPSHOTS = 4
+"""So many at once."""
+
+
+class _Use(Enum):
+    WRITES = "READ COMMITTED"
+    READS = "AUTOCOMMIT"
+    SNAPSHOTS = "REPEATABLE READ"
+
 
 class SqlDatabase:
     """Opens connections; `close()` it at the end.
 
     Transactions run at READ COMMITTED (on SQLite one at a time, begun with its write lock). Reads run in autocommit,
-    so that each statement is one round trip and sees the newest committed state.
+    so that each statement is one round trip and sees the newest committed state. A snapshot is a transaction whose
+    statements all see one moment, that of the first of them; they may take long.
     """
 
     def __init__(self, url: str, settings: DatabaseSettings, policies: Policies | None = None) -> None:
         by = policies or Policies(settings.timeout)
         self.dialect = make_url(url).get_backend_name()
-        self._writes = _Pool(url, self.dialect, settings, by.database_writes, read_only=False)
-        self._reads = _Pool(url, self.dialect, settings, by.database_reads, read_only=True)
+        self._writes = _Pool(url, self.dialect, settings, by.database_writes, _Use.WRITES)
+        self._reads = _Pool(url, self.dialect, settings, by.database_reads, _Use.READS)
         # A connection of its own: what is watched has to be seen most of all when all the others are taken.
         watching = settings.model_copy(update={"pool_size": 1})
-        self._watch = _Pool(url, self.dialect, watching, by.database_watch, read_only=True)
+        self._watch = _Pool(url, self.dialect, watching, by.database_watch, _Use.READS)
+        patient = settings.model_copy(update={"pool_size": SNAPSHOTS, "timeout": HEAVY_SECONDS})
+        self._snapshots = _Pool(url, self.dialect, patient, by.database_heavy, _Use.SNAPSHOTS)
 
     def connect(self, *, read_only: bool) -> contextlib.AbstractAsyncContextManager[Connection]:
         return (self._reads if read_only else self._writes).connection()
@@ -48,6 +61,10 @@ class SqlDatabase:
     def watch(self) -> contextlib.AbstractAsyncContextManager[Connection]:
         """For short reads that may not wait for others."""
         return self._watch.connection()
+
+    def snapshot(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+        """For reading much, all of it as of one moment. Nothing can be written."""
+        return self._snapshots.connection()
 
     async def ping(self) -> None:
         """Raises what the driver raises where the database does not answer."""
@@ -58,15 +75,16 @@ class SqlDatabase:
         await self._writes.engine.dispose()
         await self._reads.engine.dispose()
         await self._watch.engine.dispose()
+        await self._snapshots.engine.dispose()
 
 
 class _Pool:
     """An engine, and a queue for its connections: waiting in it says nothing of the database, and counts nowhere."""
 
-    def __init__(self, url: str, dialect: str, settings: DatabaseSettings, policy: Policy, *, read_only: bool) -> None:
-        self.engine = _engine(url, dialect, settings, read_only=read_only)
-        self._calls = Calls(self.engine, policy, stands_alone=read_only)
-        one_writer = dialect == "sqlite" and not read_only
+    def __init__(self, url: str, dialect: str, settings: DatabaseSettings, policy: Policy, use: _Use) -> None:
+        self.engine = _engine(url, dialect, settings, use)
+        self._calls = Calls(self.engine, policy, stands_alone=use is _Use.READS)
+        one_writer = dialect == "sqlite" and use is _Use.WRITES
         self._places = asyncio.Semaphore(1 if one_writer else settings.pool_size)
 
     @contextlib.asynccontextmanager
@@ -90,7 +108,7 @@ class _Pool:
             self._places.release()
 
 
-def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bool) -> AsyncEngine:
+def _engine(url: str, dialect: str, settings: DatabaseSettings, use: _Use) -> AsyncEngine:
     options: dict[str, Any] = {
         "pool_size": settings.pool_size,
         "max_overflow": 0,
@@ -98,13 +116,13 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, *, read_only: bo
         # By itself the pool would roll back after each use. Reads run in autocommit, where there is nothing to roll
         # back, and a transaction that was not committed is rolled back where its connection is closed.
         "pool_reset_on_return": None,
-        "skip_autocommit_rollback": read_only,
+        "skip_autocommit_rollback": use is _Use.READS,
         "json_serializer": _compact,
         "json_deserializer": orjson.loads,
     }
     if dialect == "sqlite":
-        return _sqlite_engine(url, settings, options, read_only=read_only)
-    options["isolation_level"] = "AUTOCOMMIT" if read_only else "READ COMMITTED"
+        return _sqlite_engine(url, settings, options, use)
+    options["isolation_level"] = use.value
     options["connect_args"] = _connect_arguments(dialect, settings)
     engine = create_async_engine(url, **options)
     if dialect in MYSQL_NAMES:
@@ -143,9 +161,12 @@ def _bound_mysql_statements(seconds: float) -> Any:
     return bound
 
 
-def _sqlite_engine(url: str, settings: DatabaseSettings, options: dict[str, Any], *, read_only: bool) -> AsyncEngine:
+_SQLITE_BEGIN = {_Use.WRITES: "BEGIN IMMEDIATE", _Use.SNAPSHOTS: "BEGIN"}
+
+
+def _sqlite_engine(url: str, settings: DatabaseSettings, options: dict[str, Any], use: _Use) -> AsyncEngine:
     # Writers take turns in our own queue, which is fair, rather than in SQLite's busy loop, which is not.
-    options["pool_size"] = settings.pool_size if read_only else 1
+    options["pool_size"] = 1 if use is _Use.WRITES else settings.pool_size
     options["pool_recycle"] = -1
     engine = create_async_engine(url, connect_args={"isolation_level": None}, **options)
 
@@ -163,6 +184,6 @@ def _sqlite_engine(url: str, settings: DatabaseSettings, options: dict[str, Any]
         cursor.close()
 
     event.listen(engine.sync_engine, "connect", prepare)
-    if not read_only:
-        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    if begin := _SQLITE_BEGIN.get(use):
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
