@@ -73,7 +73,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
 def _background(parts: Container) -> Iterator[Coroutine[Any, Any, None]]:
     """What goes on beside the requests until the server ends."""
     if parts.settings.jobs.in_process:
-        yield run_in_process(parts.settings.redis.url, parts.reservations)
+        yield run_in_process(parts.settings.redis.url, parts.duties())
     yield parts.orders.run()
     if parts.cache is not None and parts.store is not None:
         yield parts.fence.run(parts.store)

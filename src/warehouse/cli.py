@@ -112,7 +112,7 @@ def worker() -> None:
     if not settings.redis.url:
         _fail("WAREHOUSE_REDIS_URL: set it; without it the server runs the worker itself.")
 
-    _with_container(settings, lambda container: run_worker(settings.redis.url, container.reservations))
+    _with_container(settings, lambda container: run_worker(settings.redis.url, container.duties()))
 
 
 @app.command(epilog="Example: WAREHOUSE_DATABASE_URL=mysql+aiomysql://user:secret@host/warehouse warehouse migrate")

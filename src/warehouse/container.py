@@ -1,5 +1,6 @@
 """The composition root: the one place that chooses backends."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,12 @@ from warehouse.storage.cache_control import SqlCacheControl
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
+from warehouse.tasks.arq_queue import ArqJobQueue
+from warehouse.tasks.model import TaskQueue
+from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.service import TaskService
+from warehouse.tasks.sweeping import Sweep
+from warehouse.tasks.worker import Duties, Duty
 
 REDIS_CONNECTIONS = 20
 
@@ -68,6 +75,8 @@ class Container:
         self.api_keys = ApiKeyService(self.uow, self.commands, remembered_seconds=settings.cache.stale_seconds)
         self.importer = Importer(self.uow)
         self.redis = _redis(settings.redis.url, REDIS_SECONDS) if settings.redis.url else None
+        self.job_queue = ArqJobQueue(self.redis, self.policies.queue) if self.redis else None
+        self.tasks = TaskService(self.uow, self.commands, self.job_queue, settings.jobs.queued)
         self.limiter = Limiter(self.redis, self.policies.rate_limit) if settings.rate_limit.enabled else None
 
     async def close(self) -> None:
@@ -89,6 +98,18 @@ class Container:
         """As far as is known: then reads need not find it out once more."""
         policies = (self.policies.database_reads, self.policies.database_watch)
         return any(policy.circuit.state is not CircuitBreakerState.CLOSED for policy in policies)
+
+    def duties(self, queues: Sequence[TaskQueue] = tuple(TaskQueue), at_once: int | None = None) -> Duties:
+        """Those of a worker. Raises `RuntimeError` where there is no Redis."""
+        if self.job_queue is None:
+            raise RuntimeError("a worker needs Redis")
+        return Duties(
+            runner=TaskRunner(self.uow, {}),
+            sweep=Sweep(self.uow, self.job_queue),
+            regular=[Duty("expire_reservations", self.reservations.expire_due, second=frozenset(range(0, 60, 5)))],
+            queues=queues,
+            at_once=at_once or self.settings.jobs.concurrency,
+        )
 
     def checks(self) -> dict[str, Check]:
         """What /readyz asks."""

@@ -29,6 +29,8 @@ class Code(StrEnum):
     LOT_MISMATCH = "lot_mismatch"
     RESERVATION_NOT_ACTIVE = "reservation_not_active"
     ALREADY_REVERSED = "already_reversed"
+    TASK_ENDED = "task_ended"
+    TASK_NOT_FAILED = "task_not_failed"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     STALE_VERSION = "stale_version"
     PAYLOAD_TOO_LARGE = "payload_too_large"

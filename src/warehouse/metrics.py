@@ -77,6 +77,37 @@ policy_open = Gauge(
     multiprocess_mode="livesum",
 )
 
+TASK_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+"""Seconds."""
+
+tasks_ended = Counter(
+    "warehouse_task_attempts_total", "Attempts of background tasks, by what became of them.", ("kind", "outcome")
+)
+task_seconds = Histogram(
+    "warehouse_task_attempt_duration_seconds", "What an attempt took.", ("kind",), buckets=TASK_BUCKETS
+)
+tasks_abandoned = Counter(
+    "warehouse_task_abandoned_total", "Running tasks whose worker was found to be gone.", ("kind",)
+)
+tasks_enqueued_late = Counter(
+    "warehouse_task_enqueued_by_sweep_total", "Tasks that were not in the queue when a sweep looked.", ("queue",)
+)
+tasks_queued = Gauge(
+    "warehouse_tasks_queued", "Tasks that wait for a worker.", ("queue",), multiprocess_mode="livemostrecent"
+)
+tasks_oldest = Gauge(
+    "warehouse_tasks_oldest_queued_seconds",
+    "How long the task has been waiting that waits longest.",
+    ("queue",),
+    multiprocess_mode="livemostrecent",
+)
+tasks_running = Gauge(
+    "warehouse_tasks_running", "Tasks that a worker has.", ("queue",), multiprocess_mode="livemostrecent"
+)
+queue_garbage = Counter(
+    "warehouse_queue_garbage_total", "Entries of the queue that are no task of this service; they are kept aside."
+)
+
 SAVING = frozenset({"hit", "negative"})
 """Results of reads that did not come to the database."""
 

@@ -154,6 +154,12 @@ class RateLimitSettings(Group):
 class JobSettings(Group):
     in_process: bool = False
     """Run the worker inside the server. With the private Valkey that is so anyway."""
+    concurrency: int = Field(default=4, ge=1, le=1000)
+    """Tasks of each queue that one worker has at once."""
+    queued: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Tasks of each queue that may wait; who comes then is told to come again."""
+    kept_days: float = Field(default=7, gt=0, le=3650)
+    """For so long a task that has ended is kept, with its result."""
 
 
 class LimitSettings(Group):

@@ -13,6 +13,7 @@ from warehouse.commands.repository import CommandRepository
 from warehouse.errors import TransactionConflict
 from warehouse.locations.repository import LocationRepository, WarehouseRepository
 from warehouse.stock.repository import ReservationRepository, StockRepository
+from warehouse.tasks.repository import TaskRepository
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +43,8 @@ class UnitOfWork(Protocol):
     def stock(self) -> StockRepository: ...
     @property
     def reservations(self) -> ReservationRepository: ...
+    @property
+    def tasks(self) -> TaskRepository: ...
 
     def release(self, tags: Collection[str]) -> None:
         """When this unit of work ends, nobody reads from the cache any more what has these tags and was there before.

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis.asyncio as asynchronous
 from arq.connections import RedisSettings, create_pool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -25,9 +26,13 @@ from tests.worker.conftest import PinnedValkey, eventually
 from warehouse.auth.model import Role
 from warehouse.auth.service import ApiKeyService
 from warehouse.catalogue.model import Product
+from warehouse.policies import Policies
 from warehouse.stock.model import Reservation, ReservationStatus
 from warehouse.tasks import worker as workers
-from warehouse.tasks.worker import make_worker, run_in_process
+from warehouse.tasks.arq_queue import ArqJobQueue
+from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.sweeping import Sweep
+from warehouse.tasks.worker import Duties, Duty, make_workers, run_in_process
 
 
 async def reserved(ledger: Ledger, hold: timedelta | None = None) -> tuple[Product, Reservation]:
@@ -45,6 +50,13 @@ async def swept(ledger: Ledger, product: Product) -> bool:
     [(on_hand, held)] = (await ledger.stored(product)).values()
     assert on_hand == 5
     return held == 0
+
+
+def duties_of(ledger: Ledger, client: "asynchronous.Redis") -> Duties:
+    """No tasks, and reservations every second."""
+    queue = ArqJobQueue(client, Policies().queue)
+    duty = Duty("expire_reservations", ledger.reservations.expire_due, second=frozenset(range(60)))
+    return Duties(TaskRunner(ledger.uow, {}), Sweep(ledger.uow, queue), [duty])
 
 
 async def sweeps(ledger: Ledger) -> None:
@@ -67,7 +79,7 @@ class TestAProcess:
             assert (await ledger.reservations.get(reservation.id)).status is ReservationStatus.EXPIRED
             assert not await swept(ledger, kept)
             assert worker.end(number) == 0
-            assert worker.err.endswith("worker.stopped\n")
+            assert worker.err.rstrip().endswith("worker.stopped")
             assert "Traceback" not in worker.err
 
     async def test_lets_a_job_end_that_it_has_begun(
@@ -87,7 +99,7 @@ class TestAProcess:
                 await uow.reservations.extend(reservation.id, reservation.expires_at, reservation.created_at)
                 await eventually(has_begun)
                 worker.process.send_signal(signal.SIGTERM)
-                worker.wait_until(lambda: "1 to be completed" in worker.err)
+                worker.wait_until(lambda: "worker.waiting tasks=1" in worker.err)
             assert worker.process.wait(30) == 0
         assert await swept(ledger, product)
 
@@ -98,7 +110,7 @@ class TestAProcess:
             with pinned_valkey.up() as client:
 
                 async def is_idle() -> bool:
-                    return not client.exists("arq:queue")
+                    return not client.exists("warehouse:tasks:short")
 
                 await sweeps(ledger)
                 # A job that cannot tell Redis of its end is waited for as long as any other.
@@ -160,18 +172,19 @@ class TestInsideTheServer:
             return dataclasses.replace(patient(url), retry=Retry(NoBackoff(), 0), retry_on_error=None)
 
         monkeypatch.setattr(workers, "_redis_settings", impatient)
-        monkeypatch.setattr(workers, "SWEEP_SECONDS", set(range(60)))
         monkeypatch.setattr(workers, "RESTART_SECONDS", 0.05)
 
         @asynccontextmanager
         async def in_process() -> AsyncIterator["asyncio.Task[None]"]:
-            task = asyncio.create_task(run_in_process(pinned_valkey.url, ledger.reservations))
+            client = asynchronous.Redis.from_url(pinned_valkey.url)
+            task = asyncio.create_task(run_in_process(pinned_valkey.url, duties_of(ledger, client)))
             try:
                 yield task
             finally:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+                await client.aclose()
                 # A connection that nobody closed says so when it is collected.
                 gc.collect()
 
@@ -229,11 +242,11 @@ class TestInsideTheServer:
                 await may_end.wait()
 
         with pinned_valkey.up() as client:
-            worker = make_worker(pinned_valkey.url, ledger.reservations, handle_signals=False)
+            [worker, *_] = make_workers(pinned_valkey.url, duties_of(ledger, asynchronous.Redis()))
             worker._pool = await create_pool(worker.redis_settings)
             worker.tasks["job"] = asyncio.create_task(job())
             await asyncio.sleep(0)  # it begins
-            stop = asyncio.create_task(workers._stop(worker))
+            stop = asyncio.create_task(workers._stop([worker]))
             await stopping.wait()
             stop.cancel()
             may_end.set()
@@ -257,6 +270,6 @@ class TestInsideTheServer:
 async def test_a_redis_url_means_the_same_to_the_worker_as_to_the_server(
     url: str, expected: dict[str, object], ledger: Ledger
 ) -> None:
-    settings = make_worker(url, ledger.reservations, handle_signals=False).redis_settings
+    settings = make_workers(url, duties_of(ledger, asynchronous.Redis()))[0].redis_settings
     assert isinstance(settings, RedisSettings)
     assert {name: getattr(settings, name) for name in expected} == expected

@@ -121,6 +121,8 @@ TITLES: Mapping[Code, str] = {
     Code.LOT_MISMATCH: "The lot does not agree with what is recorded",
     Code.RESERVATION_NOT_ACTIVE: "The reservation is not active any more",
     Code.ALREADY_REVERSED: "The command has been reversed already",
+    Code.TASK_ENDED: "The task has ended",
+    Code.TASK_NOT_FAILED: "The task has not failed",
     Code.IDEMPOTENCY_IN_PROGRESS: "The first request with this key is still running",
     Code.STALE_VERSION: "The record has changed meanwhile",
     Code.PAYLOAD_TOO_LARGE: "The body is too large",

@@ -17,6 +17,7 @@ from warehouse.stock.sql_reservations import SqlReservationRepository
 from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.failures import translate
+from warehouse.tasks.sql import SqlTaskRepository
 
 BUDGET_RATIO = 0.2
 BUDGET_FLOOR = 20
@@ -75,6 +76,10 @@ class SqlUnitOfWork:
     @cached_property
     def reservations(self) -> SqlReservationRepository:
         return SqlReservationRepository(self._connection, self._tags.update)
+
+    @cached_property
+    def tasks(self) -> SqlTaskRepository:
+        return SqlTaskRepository(self._connection)
 
     async def __aenter__(self) -> Self:
         self._budget.earn()

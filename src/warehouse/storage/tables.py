@@ -236,3 +236,40 @@ reservation_lines = Table(
     ),
     Index("ix_reservation_lines_balance", "product_id", "location_id", "lot"),
 )
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", ExactText(32), nullable=False),
+    Column("queue", String(8), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("caller_id", Id, nullable=False),
+    Column("actor", ExactText(100), nullable=False),
+    Column("parameters", JsonText(), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("most_attempts", Integer, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("cancelling", Boolean(create_constraint=False), nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("unit", String(16), nullable=False),
+    Column("error", JsonText()),
+    Column("result", JsonText()),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Index("ix_tasks_status", "status", "queue", "id"),
+    Index("ix_tasks_caller_id", "caller_id", "id"),
+    Index("ix_tasks_kind", "kind", "id"),
+    Index("ix_tasks_finished_at", "finished_at", "id"),
+)
+
+task_batches = Table(
+    "task_batches",
+    metadata,
+    Column("task_id", Id, ForeignKey("tasks.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("outcome", JsonText(), nullable=False),
+)
+"""What a task has done in part: a row here and what it did were committed together."""

@@ -1,11 +1,18 @@
-"""The ARQ worker, as a process of its own or inside the server's."""
+"""ARQ's workers, in a process of their own or inside the server's."""
 
 import asyncio
 import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 import orjson
-from arq import cron
+from arq import cron, func
 from arq.connections import RedisSettings
+from arq.cron import CronJob
 from arq.worker import Worker
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -13,61 +20,182 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from warehouse.stock.jobs import expire_reservations
-from warehouse.stock.reserving import ReservationService
+from warehouse import metrics
+from warehouse.tasks.arq_queue import KEPT, RUN_TASK, queue_name
+from warehouse.tasks.model import TaskQueue
+from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.sweeping import Sweep
 
-SWEEP_SECONDS = set(range(0, 60, 5))
-JOB_SECONDS = 30
+POLL_SECONDS = 0.1
+READ_AT_ONCE = 1000
+"""Of a queue's jobs so many are looked at; those that other workers have come before the ones that nobody has."""
+TASK_SECONDS = 24 * 3600
+"""Longer than any task may take by itself."""
+DUTY_SECONDS = 30
 DRAIN_SECONDS = 30
+"""What runs when the worker is told to end may take so long; then it is given back."""
 RESTART_SECONDS = 1.0
+GARBAGE = "warehouse:tasks:garbage"
+MOST_GARBAGE = 1000
 
 log = logging.getLogger(__name__)
 
 
-def make_worker(redis_url: str, reservations: ReservationService, *, handle_signals: bool) -> Worker:
-    """On SIGTERM, with `handle_signals`, it lets running jobs end."""
-    return Worker(
-        functions=[expire_reservations],
-        cron_jobs=[cron(expire_reservations, second=SWEEP_SECONDS, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What is done at certain seconds or minutes, by one worker of all; doing it twice, or not at all for once, does no
+    harm."""
+
+    name: str
+    work: Callable[[], Awaitable[object]]
+    second: frozenset[int] = frozenset({0})
+    minute: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """All that a worker does. `at_once` is how many tasks of each queue."""
+
+    runner: TaskRunner
+    sweep: Sweep
+    regular: Sequence[Duty]
+    queues: Sequence[TaskQueue] = tuple(TaskQueue)
+    at_once: int = 4
+
+
+class QueueWorker(Worker):
+    """ARQ's, which a member of the queue that is no text would end again and again, and which forgets what it cannot
+    run."""
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        good = [each for each in job_ids if _is_text(each)]
+        for garbage in set(job_ids).difference(good):
+            await self._put_aside(garbage)
+            await self.pool.zrem(self.queue_name, garbage)
+        await super().start_jobs(good)
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        await self._put_aside(job_id.encode())
+        await super().finish_failed_job(job_id, result_data)
+
+    async def _put_aside(self, garbage: bytes) -> None:
+        log.warning("queue.garbage queue=%s", self.queue_name)
+        metrics.queue_garbage.inc()
+        async with self.pool.pipeline(transaction=True) as pipe:
+            pipe.lpush(GARBAGE, garbage[:1000])
+            pipe.ltrim(GARBAGE, 0, MOST_GARBAGE - 1)
+            await pipe.execute()
+
+
+def make_workers(redis_url: str, duties: Duties) -> Sequence[Worker]:
+    """One for each queue; the first has the regular duties as well."""
+    return [
+        _make_worker(redis_url, queue, duties, duties.regular if number == 0 else ())
+        for number, queue in enumerate(duties.queues)
+    ]
+
+
+def _make_worker(redis_url: str, queue: TaskQueue, duties: Duties, regular: Iterable[Duty]) -> Worker:
+    async def run_task(ctx: dict[Any, Any], task_id: str, attempt: int) -> None:
+        await duties.runner.run(UUID(task_id), attempt)
+
+    return QueueWorker(
+        functions=[func(run_task, name=RUN_TASK, timeout=TASK_SECONDS, max_tries=3)],
+        cron_jobs=[_cron(duty) for duty in regular],
+        queue_name=queue_name(queue),
         redis_settings=_redis_settings(redis_url),
-        ctx={"reservations": reservations},
-        handle_signals=handle_signals,
-        job_completion_wait=DRAIN_SECONDS if handle_signals else 0,
-        job_timeout=JOB_SECONDS,
+        handle_signals=False,
+        max_jobs=duties.at_once,
+        job_timeout=DUTY_SECONDS,
+        keep_result=0,
+        poll_delay=POLL_SECONDS,
+        queue_read_limit=READ_AT_ONCE,
+        expires_extra_ms=round(KEPT.total_seconds() * 1000),
         job_serializer=orjson.dumps,
         job_deserializer=orjson.loads,
         log_results=False,
     )
 
 
-async def run_worker(redis_url: str, reservations: ReservationService) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
-    worker = make_worker(redis_url, reservations, handle_signals=True)
-    try:
-        await worker.async_run()
-    except asyncio.CancelledError:
-        log.info("worker.stopped")
-    finally:
-        await _stop(worker)
+def _cron(duty: Duty) -> CronJob:
+    async def run(ctx: dict[Any, Any]) -> None:
+        await duty.work()
+
+    minute = None if duty.minute is None else set(duty.minute)
+    return cron(
+        run,
+        name=f"cron:{duty.name}",
+        minute=minute,
+        second=set(duty.second),
+        timeout=DUTY_SECONDS,
+        keep_result=0,
+        max_tries=1,
+    )
 
 
-async def run_in_process(redis_url: str, reservations: ReservationService) -> None:
-    """Run a worker until cancelled; one that Redis left in the lurch is replaced."""
+async def run_worker(redis_url: str, duties: Duties) -> None:
+    """Work until SIGTERM or SIGINT; then let what runs end."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    working = asyncio.create_task(_work_again_and_again(redis_url, duties, told))
+    await told.wait()
+    log.info("worker.draining")
+    await working
+    log.info("worker.stopped")
+
+
+async def run_in_process(redis_url: str, duties: Duties) -> None:
+    """Work until cancelled; what runs then is given back."""
+    await _work_again_and_again(redis_url, duties, asyncio.Event())
+
+
+async def _work_again_and_again(redis_url: str, duties: Duties, told: asyncio.Event) -> None:
+    """Workers that Redis left in the lurch are replaced; meanwhile the sweep goes on."""
     logging.getLogger("arq").setLevel(logging.WARNING)
-    while True:
-        worker = make_worker(redis_url, reservations, handle_signals=False)
-        try:
-            await worker.main()
-        except Exception as error:  # noqa: BLE001 (ARQ raises whatever Redis or a job did to it)
-            log.warning("worker.restarting error=%s", type(error).__name__)
-        finally:
-            await _stop(worker)
-        await asyncio.sleep(RESTART_SECONDS)
+    sweeping = asyncio.create_task(duties.sweep.run())
+    try:
+        while not told.is_set():
+            await _work(make_workers(redis_url, duties), told)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESTART_SECONDS):
+                    await told.wait()
+    finally:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
 
 
-async def _stop(worker: Worker) -> None:
+async def _work(workers: Sequence[Worker], told: asyncio.Event) -> None:
+    """Until told to end, or Redis does not answer one of them any more."""
+    running = [asyncio.create_task(worker.main()) for worker in workers]
+    waiting = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait([*running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for ended in running:
+            if ended.done() and (error := ended.exception()) is not None:
+                log.warning("worker.restarting error=%s", type(error).__name__)
+        if told.is_set():
+            await _drain(workers)
+    finally:
+        for each in (*running, waiting):
+            each.cancel()
+        await asyncio.gather(*running, waiting, return_exceptions=True)
+        await _stop(workers)
+
+
+async def _drain(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.allow_pick_jobs = False
+    if running := [task for worker in workers for task in worker.tasks.values() if not task.done()]:
+        log.info("worker.waiting tasks=%d", len(running))
+        await asyncio.wait(running, timeout=DRAIN_SECONDS)
+
+
+async def _stop(workers: Sequence[Worker]) -> None:
     """Goes on to its end where its caller is cancelled meanwhile, lest a connection stay open."""
-    stopping = asyncio.create_task(_close(worker))
+    stopping = asyncio.gather(*map(_close, workers))
     try:
         await asyncio.shield(stopping)
     finally:
@@ -81,6 +209,14 @@ async def _close(worker: Worker) -> None:
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
     if worker._pool is not None:
         await worker._pool.aclose(close_connection_pool=True)
+
+
+def _is_text(member: bytes) -> bool:
+    try:
+        member.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _redis_settings(url: str) -> RedisSettings:
