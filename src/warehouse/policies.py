@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from warehouse.errors import NotFound, Unavailable
 from warehouse.resilience import Listener, Policy, PolicyOptions, PolicySettings, Registry
 from warehouse.storage.failures import is_lost, is_no_outage
 
@@ -16,6 +17,8 @@ HEAVY_SECONDS = 600.0
 """To wait for a statement that reads whole tables, where no request does."""
 REDIS_SECONDS = 1.0
 """To wait for Redis where no request does."""
+BLOB_SECONDS = 10.0
+"""To wait for a few megabytes on their way to S3 or back."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -57,6 +60,18 @@ def table(database_seconds: float, cache_seconds: float) -> Mapping[str, PolicyO
         "cache_releases": {**once, "timeout": cache_seconds, "fail_max": 3, "half_open_permits": 32},
         "queue": {**once, "timeout": REDIS_SECONDS, "fail_max": 3},
         "rate_limit": {**once, "timeout": 0.1, "fail_max": 1},
+        # Whoever has waited for so long has no time for a second attempt.
+        "blobs": {
+            "timeout": BLOB_SECONDS,
+            "fail_max": 3,
+            "least_seconds": 1.0,
+            "open_seconds": 1.0,
+            "half_open_permits": 3,
+            "exclude_exceptions": NotFound,
+            "attempts": 3,
+            "backoff": 0.2,
+            "retry_on": Unavailable,
+        },
     }
 
 
@@ -92,6 +107,7 @@ class Policies:
         self.cache_releases = made["cache_releases"]
         self.queue = made["queue"]
         self.rate_limit = made["rate_limit"]
+        self.blobs = made["blobs"]
 
 
 def parse_overrides(name: str, text: str) -> Overrides:

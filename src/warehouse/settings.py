@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableGroup
 from sqlalchemy.engine import make_url
@@ -26,6 +26,7 @@ KUBERNETES_LINK = re.compile(r"WAREHOUSE_(SERVICE_(HOST|PORT).*|PORT(_.*)?)")
 
 ENV_FILE = ".env"
 DATABASES = ("sqlite+aiosqlite", "mysql+aiomysql", "mysql+asyncmy", "mariadb+aiomysql", "postgresql+asyncpg")
+S3_PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,8}/?")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -162,6 +163,67 @@ class JobSettings(Group):
     """For so long a task that has ended is kept, with its result."""
 
 
+class BlobSettings(Group):
+    """Where uploads and results rest. Without keys the library takes those of the environment or the machine."""
+
+    url: str = ""
+    """Empty: a folder in the data directory. Else `s3://bucket/prefix`."""
+    endpoint: str = ""
+    """Empty: Amazon's."""
+    region: str = ""
+    access_key: str = Field(default="", repr=False)
+    secret_key: SecretStr = Field(default=SecretStr(""), validate_default=True)
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        if not url:
+            return url
+        _scheme(url, ("s3",))
+        if not S3_PLACE.fullmatch(url):
+            raise ValueError("must have the form s3://bucket/prefix")
+        if find_spec("aiobotocore") is None:
+            raise ValueError("needs the Python package aiobotocore, which is not installed")
+        return url
+
+    @field_validator("endpoint")
+    @classmethod
+    def _an_address(cls, endpoint: str) -> str:
+        if endpoint and not _is_web_address(endpoint):
+            raise ValueError("must have the form https://host:port")
+        return endpoint
+
+    @field_validator("endpoint", "region", "access_key")
+    @classmethod
+    def _of_a_bucket(cls, text: str, info: ValidationInfo) -> str:
+        if text and info.data.get("url") == "":
+            raise ValueError(f"means nothing without {PREFIX}BLOBS_URL")
+        return text
+
+    @field_validator("secret_key")
+    @classmethod
+    def _of_an_access_key(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+        if "access_key" in info.data and bool(info.data["access_key"]) != bool(secret.get_secret_value()):
+            raise ValueError(f"must be set together with {PREFIX}BLOBS_ACCESS_KEY")
+        return secret
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The bucket, and what stands before every key in it."""
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        return bucket, prefix.rstrip("/")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(host) and port != 0 and plain
+
+
 class LimitSettings(Group):
     body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body."""
@@ -184,6 +246,7 @@ class PolicyGroup(Group):
     cache_releases: str = ""
     queue: str = ""
     rate_limit: str = ""
+    blobs: str = ""
 
     @field_validator("*")
     @classmethod
@@ -210,6 +273,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     jobs: JobSettings = JobSettings()
+    blobs: BlobSettings = BlobSettings()
     limits: LimitSettings = LimitSettings()
     policies: PolicyGroup = PolicyGroup()
     data_dir: Path = Path("var")
