@@ -127,17 +127,18 @@ def _route(app: FastAPI, parts: Container) -> None:
 def _wrap(app: FastAPI, parts: Container, lag: LoopLag) -> None:
     """From the inside out, around FastAPI's own stack: what is answered here costs nothing of that."""
     settings = parts.settings
+    limits = settings.limits
     # Inside as well: Starlette would answer in plain text what it does not know.
     app.add_middleware(InternalErrorMiddleware)
     stack: ASGIApp = CompressionMiddleware(app.build_middleware_stack(), min_size=MIN_SIZE)
-    stack = AdmissionMiddleware(stack, settings.limits.in_flight, settings.limits.queued)
+    stack = AdmissionMiddleware(stack, limits.in_flight, limits.queued, limits.streams)
     seconds = {kind: settings.cache.seconds(kind) for kind in Kind}
     stack = CacheMiddleware(stack, parts.cache, seconds, parts.is_database_down)
     stack = _limited(AuthenticationMiddleware(stack, parts.api_keys, parts.is_database_down), parts)
-    stack = RequestDecodingMiddleware(stack, max_bytes=settings.limits.body_bytes)
+    stack = RequestDecodingMiddleware(stack, limits.body_bytes, limits.upload_bytes)
     stack = LagMiddleware(stack, lag)
-    stack = BodyLimitMiddleware(stack, max_bytes=settings.limits.body_bytes)
-    stack = DeadlineMiddleware(stack, seconds=settings.request_timeout)
+    stack = BodyLimitMiddleware(stack, limits.body_bytes, limits.upload_bytes)
+    stack = DeadlineMiddleware(stack, settings.request_timeout, limits.upload_seconds)
     stack = HeadMiddleware(stack)
     app.middleware_stack = RequestIdMiddleware(stack)
 

@@ -227,6 +227,12 @@ def _is_web_address(url: str) -> bool:
 class LimitSettings(Group):
     body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body."""
+    upload_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024)
+    """The largest file sent, as it comes and when it is decompressed."""
+    upload_seconds: float = Field(default=3600.0, gt=0, le=86_400)
+    """Within which a file has been sent."""
+    streams: int = Field(default=500, ge=0, le=1_000_000)
+    """Of events, of one process, at one time."""
     connections: int = Field(default=2000, ge=1, le=1_000_000)
     """Of one process, at one time."""
     in_flight: int = Field(default=10, ge=1, le=10_000)

@@ -1,15 +1,17 @@
 """No more is begun than can be done: who comes when the queue is full is told so at once."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from warehouse.errors import Code, Unavailable
+from warehouse.errors import Code, Overloaded, Unavailable
 from warehouse.http.access import PUBLIC, PublicPaths
 from warehouse.http.deadline import SAFE
 from warehouse.http.lag import TOO_MANY
+from warehouse.http.lasting import Lasting, lasting_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import route_path
 from warehouse.resilience import BulkheadFullError, DeadlineExceeded, remaining
@@ -25,6 +27,8 @@ STANDING_WAIT = 0.5
 burst by how long it stands, is CoDel's insight (RFC 8289)."""
 WEIGHT = 0.1
 """Of the last request in the average."""
+STREAM_RETRY_SECONDS = 5
+"""Streams end by their clients' leave, which is not soon."""
 
 
 class AdmissionMiddleware:
@@ -34,6 +38,9 @@ class AdmissionMiddleware:
 
     Stands behind the cache, whose answers cost next to nothing. Reads and writes do not wait for each other: writes may
     hang on a lock for long. A body is read before its request is let in, so that slow senders take no place.
+
+    Events and downloads have a place until their answer begins; of events there may be `streams` at once. Uploads have
+    none: they are bounded by their quota, and what they do in the database by its connections.
     """
 
     def __init__(
@@ -41,10 +48,13 @@ class AdmissionMiddleware:
         app: ASGIApp,
         in_flight: int,
         queued: int,
+        streams: float = math.inf,
         public: PublicPaths = PUBLIC,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
+        self._streams = streams
+        self._open_streams = 0
         self._public = public
         self._reads = _Lane("reads", in_flight, queued, monotonic)
         self._writes = _Lane("writes", in_flight, queued, monotonic)
@@ -52,9 +62,23 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._public.covers(route_path(scope)):
             return await self._app(scope, receive, send)
+        lasting = lasting_of(scope)
+        if lasting is Lasting.UPLOAD:
+            return await self._app(scope, receive, send)
+        if lasting is Lasting.EVENTS:
+            return await self._stream(scope, receive, send)
         if scope["method"] in SAFE:
             return await self._admit(self._reads, scope, receive, send)
         return await self._admit(self._writes, scope, await _received(receive), send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._open_streams >= self._streams:
+            return await problem_for(_TOO_MANY_STREAMS, scope)(scope, receive, send)
+        self._open_streams += 1
+        try:
+            await self._admit(self._reads, scope, receive, send)
+        finally:
+            self._open_streams -= 1
 
     async def _admit(self, lane: "_Lane", scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -63,11 +87,11 @@ class AdmissionMiddleware:
             return await problem_for(TOO_MANY, scope)(scope, receive, send)
         except DeadlineExceeded:
             return await problem_for(_TOO_LATE, scope)(scope, receive, send)
-        begun = lane.now()
+        place = _Place(lane)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send if lasting_of(scope) is None else _leaving(place, send))
         finally:
-            lane.leave(lane.now() - begun)
+            place.leave()
 
 
 class _Lane:
@@ -108,6 +132,32 @@ class _Lane:
             self._empty_at = self.now()
 
 
+class _Place:
+    """In a lane, for whoever has entered it."""
+
+    __slots__ = ("_begun", "_lane")
+
+    def __init__(self, lane: _Lane) -> None:
+        self._lane: _Lane | None = lane
+        self._begun = lane.now()
+
+    def leave(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.leave(lane.now() - self._begun)
+
+
+def _leaving(place: _Place, send: Send) -> Send:
+    """Gives the place up when the answer begins."""
+
+    async def leaving(message: Message) -> None:
+        place.leave()
+        await send(message)
+
+    return leaving
+
+
+_TOO_MANY_STREAMS = Overloaded("No more streams of events can be open here.", retry_after=STREAM_RETRY_SECONDS)
 _TOO_LATE = Unavailable("The request had to wait for too long. Nothing of it was begun.", code=Code.TIMEOUT)
 
 

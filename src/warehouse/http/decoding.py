@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from warehouse.errors import FieldError, MalformedRequest, TooLarge, UnsupportedCoding
 from warehouse.http.headers import fields_of
+from warehouse.http.lasting import Lasting, lasting_of
 from warehouse.http.problems import problem_for
 from warehouse.http.routes import changed
 
@@ -22,12 +23,13 @@ ZSTD_FEED = 128
 
 
 class RequestDecodingMiddleware:
-    """Hands on bodies in gzip or zstd as if they had come without, if that makes at most `max_bytes`; any other coding
-    is a 415. What is compressed is limited outside of it."""
+    """Hands on bodies in gzip or zstd as if they had come without, if that makes at most `max_bytes`, or `upload_bytes`
+    of an upload; any other coding is a 415. What is compressed is limited outside of it."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, upload_bytes: int | None = None) -> None:
         self._app = app
         self._max = max_bytes
+        self._upload_max = max_bytes if upload_bytes is None else upload_bytes
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
@@ -42,7 +44,8 @@ class RequestDecodingMiddleware:
         if coding not in _DECODERS:
             unknown = UnsupportedCoding("Send the body in one coding, gzip or zstd, or without Content-Encoding.")
             return await problem_for(unknown, scope)(scope, receive, send)
-        body = _Body(_DECODERS[coding](), self._max, receive)
+        largest = self._upload_max if lasting_of(scope) is Lasting.UPLOAD else self._max
+        body = _Body(_DECODERS[coding](), largest, receive)
         with changed(scope, headers=_of_plain_body(scope["headers"])) as inner:
             return await self._app(inner, body.receive, send)
 

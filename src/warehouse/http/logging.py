@@ -36,3 +36,5 @@ def configure_logging(level: str) -> None:
     # It tells, with a traceback, of each connection that was broken already when it was thrown away. Whoever used it
     # has been told, and answers for it.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    # It warns of each form that is broken. Whoever sent that is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)

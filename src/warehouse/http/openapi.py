@@ -1,6 +1,6 @@
 """The OpenAPI document. FastAPI writes what it knows; the rest follows from the shape of each operation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from warehouse.http.access import PUBLIC, REQUIRED_ROLE
+from warehouse.http.lasting import Lasting, mark_of
 from warehouse.http.openapi_components import (
     PROBLEM_RESPONSES,
     SECURITY_SCHEME,
@@ -17,6 +18,7 @@ from warehouse.http.openapi_components import (
     without_null,
     without_titles,
 )
+from warehouse.http.openapi_lasting import complete_accepted, complete_lasting
 from warehouse.http.routes import operations
 
 DESCRIPTION = """\
@@ -96,7 +98,8 @@ class _Operation:
     path: str
     method: str
     content: Json
-    schemas: Mapping[str, Json]
+    schemas: Json
+    lasting: Lasting | None
 
     @property
     def is_public(self) -> bool:
@@ -119,9 +122,9 @@ class _Operation:
     def successes(self) -> Iterator[tuple[str, Json]]:
         return ((status, each) for status, each in self.content["responses"].items() if status.startswith("2"))
 
-    def creation(self) -> Json | None:
-        """The answer that a new record is made, if there is one."""
-        response: Json = self.content["responses"].get("201", {})
+    def record(self, status: str) -> Json | None:
+        """The answer of that status, if there is one and it is a record: 201 for what was made, 202 for a task."""
+        response: Json = self.content["responses"].get(status, {})
         return response if "id" in self.members(response) else None
 
     def answers(self, member: str) -> bool:
@@ -165,7 +168,7 @@ def _operations(app: FastAPI, written: Json) -> Iterator[_Operation]:
             continue
         for method in operation.methods:
             content = written["paths"][operation.path][method.lower()]
-            yield _Operation(operation.name, operation.path, method, content, schemas)
+            yield _Operation(operation.name, operation.path, method, content, schemas, mark_of(operation.api.endpoint))
 
 
 def _check_names(found: list[_Operation]) -> None:
@@ -181,13 +184,16 @@ def _check_names(found: list[_Operation]) -> None:
 def _complete(operation: _Operation) -> None:
     operation.content["operationId"] = operation.name
     operation.content["security"] = [] if operation.is_public else [{SECURITY_SCHEME: []}]
+    complete_accepted(operation.content)
+    if operation.lasting is not None:
+        complete_lasting(operation.lasting, operation.content, operation.schemas)
     _complete_input(operation)
     _complete_successes(operation)
     _complete_problems(operation)
 
 
 def _complete_input(operation: _Operation) -> None:
-    if operation.method == "GET" and operation.answers("version"):
+    if operation.method == "GET" and (operation.answers("version") or operation.lasting is Lasting.DOWNLOAD):
         operation.parameters().append(dict(_IF_NONE_MATCH))
     for parameter in operation.parameters():
         parameter["schema"] = without_null(parameter["schema"])
@@ -207,7 +213,7 @@ def _complete_successes(operation: _Operation) -> None:
         members = operation.members(response)
         names = [name for applies, name in _SUCCESS_HEADERS if applies(operation, members)]
         response.setdefault("headers", {}).update(header_references(names))
-    if (created := operation.creation()) is not None:
+    if (created := operation.record("201")) is not None:
         created["headers"].update(header_references(["Location"]))
     if operation.takes("header", "If-None-Match"):
         operation.content["responses"]["304"] = {
@@ -229,14 +235,13 @@ def _complete_problems(operation: _Operation) -> None:
 
 
 def _link(operation: _Operation, others: list[_Operation]) -> None:
-    """From the answer that makes a record to every operation on that record."""
-    created = operation.creation()
-    if created is None:
-        return
-    record = operation.name.removeprefix("create")
-    created["links"] = {
-        other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
-        for other in others
-        for parameter in other.path_parameters()[-1:]
-        if f"{record}_id".endswith(f"_{parameter}")
-    }
+    """From the answer that makes a record, or a task, to every operation on that record."""
+    for status, record in (("201", operation.name.removeprefix("create")), ("202", "_task")):
+        made = operation.record(status)
+        if made is not None:
+            made["links"] = {
+                other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
+                for other in others
+                for parameter in other.path_parameters()[-1:]
+                if f"{record}_id".endswith(f"_{parameter}")
+            }

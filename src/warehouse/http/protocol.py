@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from warehouse.http.draining import is_draining
 from warehouse.http.one_piece import OnePiece
 from warehouse.http.pace import Pace
-from warehouse.http.sockets import cut_off, unsent
+from warehouse.http.sockets import cut_off, give_up_after, unsent
 from warehouse.http.wire_limits import DEFAULT_LIMITS, WireLimits
 
 OFFER_HEADERS = {b"connection", b"upgrade", b"http2-settings"}
@@ -60,6 +60,7 @@ class SteadyHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        give_up_after(transport, self._limits.silence_seconds)
         if len(self.connections) > self._limits.connections:
             self._say(HTTPStatus.SERVICE_UNAVAILABLE, b"retry-after: 1\r\n")
             transport.close()

@@ -1,4 +1,4 @@
-"""Which operations are dear: `@heavy` marks them, by slowapi's decorator and in its tables.
+"""Which operations are dear: `@heavy` marks them, by slowapi's decorator and in its tables; uploads are in any case.
 
 slowapi itself checks nothing here: docs/decisions/0013-rate-limit.md says why.
 """
@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from fastapi import FastAPI
 from slowapi import Limiter
 from slowapi.util import get_remote_address
 from starlette.types import Scope
 
 from warehouse.http.deadline import SAFE
-from warehouse.http.routes import operations, route_path
+from warehouse.http.lasting import Lasting, mark_of
+from warehouse.http.routes import marked_paths, route_path
 
 
 class RouteClass(StrEnum):
@@ -38,7 +38,7 @@ class RouteClasses:
 
     def of(self, scope: Scope) -> RouteClass:
         if self._heavy is None:
-            self._heavy = _heavy_paths(scope["app"])
+            self._heavy = marked_paths(scope["app"], _is_heavy)
         method = scope["method"]
         dear = self._heavy.get(method)
         if dear is not None and dear.fullmatch(route_path(scope)):
@@ -46,21 +46,8 @@ class RouteClasses:
         return RouteClass.DEFAULT if method in SAFE else RouteClass.WRITES
 
 
-def _heavy_paths(app: FastAPI) -> Mapping[str, re.Pattern[str]]:
-    """What the paths of heavy operations match, by their methods."""
-    paths: dict[str, list[str]] = {}
-    for operation in operations(app):
-        if operation.api is not None and _is_heavy(operation.api.endpoint):
-            for method in operation.methods | ({"HEAD"} if "GET" in operation.methods else set()):
-                paths.setdefault(method, []).append(f"(?:{_unnamed(operation.pattern.pattern)})")
-    return {method: re.compile("|".join(patterns)) for method, patterns in paths.items()}
-
-
 def _is_heavy(endpoint: object) -> bool:
+    if mark_of(endpoint) is Lasting.UPLOAD:
+        return True
     name = f"{getattr(endpoint, '__module__', '')}.{getattr(endpoint, '__name__', '')}"
     return any(limit.scope == RouteClass.HEAVY for limit in _marks._route_limits.get(name, ()))
-
-
-def _unnamed(pattern: str) -> str:
-    """Several patterns in one may not name their groups alike."""
-    return re.sub(r"\?P<\w+>", "?:", pattern)

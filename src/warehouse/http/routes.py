@@ -1,7 +1,7 @@
 """What the routes of an application are called and where they stand; they have been a tree since FastAPI 0.137."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,21 @@ def methods_at(app: FastAPI, path: str) -> list[str]:
     """Every method that is answered at a path, in alphabetical order; HEAD wherever GET is."""
     methods = {method for each in operations(app) if each.pattern.match(path) for method in each.methods}
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def marked_paths(app: FastAPI, is_marked: Callable[[Callable[..., Any]], bool]) -> Mapping[str, re.Pattern[str]]:
+    """What the paths of the operations match whose endpoints are marked, by their methods; of HEAD what GET has."""
+    paths: dict[str, list[str]] = {}
+    for operation in operations(app):
+        if operation.api is not None and is_marked(operation.api.endpoint):
+            for method in operation.methods | ({"HEAD"} if "GET" in operation.methods else set()):
+                paths.setdefault(method, []).append(f"(?:{_unnamed(operation.pattern.pattern)})")
+    return {method: re.compile("|".join(patterns)) for method, patterns in paths.items()}
+
+
+def _unnamed(pattern: str) -> str:
+    """Several patterns in one may not name their groups alike."""
+    return re.sub(r"\?P<\w+>", "?:", pattern)
 
 
 @contextmanager

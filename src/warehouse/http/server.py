@@ -1,5 +1,6 @@
 """One process of the server: it looks for slow clients every second, and drains before it ends."""
 
+import asyncio
 import signal
 import socket
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from warehouse.http.draining import DRAINING, is_draining
+from warehouse.http.draining import CLOSING, DRAINING, is_draining
 from warehouse.http.protocol import SteadyHttpProtocol
 
 TICKS = 10
@@ -36,6 +37,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._closes_at = float("inf")
+        self._closing = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -45,9 +47,16 @@ class DrainingServer(uvicorn.Server):
             self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[CLOSING] = self._closing
         await super().startup(sockets)
         if self._ready is not None and not self.should_exit:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Streams of events end now, and not with the drain: their clients come again at once, and this server would
+        still answer them."""
+        self._closing.set()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == signal.SIGTERM and self.started:

@@ -7,6 +7,8 @@ import struct
 import termios
 from contextlib import suppress
 
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+"""Of Linux alone."""
 _INT = struct.Struct("i")
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -22,6 +24,14 @@ def cut_off(transport: asyncio.Transport) -> None:
     """End the connection at once, and give up what the system holds for a client that does not take it."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     transport.abort()
+
+
+def give_up_after(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the system end the connection with a client that acknowledges or takes nothing of what was sent for so long:
+    of itself it tries for a quarter of an hour."""
+    end = transport.get_extra_info("socket")
+    if _USER_TIMEOUT is not None and end is not None and end.family in (socket.AF_INET, socket.AF_INET6):
+        end.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(seconds * 1000))
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:

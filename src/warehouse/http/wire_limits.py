@@ -12,6 +12,8 @@ class WireLimits:
     pace_seconds: float = 5.0
     pace_bytes: int = 5 * 1024
     """So many bytes at least of a body are sent, or of an answer taken, in each `pace_seconds`, but for its end."""
+    silence_seconds: float = 60.0
+    """After which a client that acknowledges nothing has vanished. Of events there is too little to keep a pace by."""
     head_bytes: int = 64 * 1024
     """The largest head, and the most beside it that is no body: trailers and the sizes of chunks."""
     fields: int = 100

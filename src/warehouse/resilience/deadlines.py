@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
-    """A moment of a clock, which it brings along: others may go by another one."""
+    """A moment of a clock, which it brings along: others may go by another one. Whoever has set it may put it off, for
+    all that goes on in its course."""
 
     at: float
     monotonic: Callable[[], float]
