@@ -27,7 +27,7 @@ from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import common, for_update, full_text, searchable
 from warehouse.storage.json_rows import json_object
-from warehouse.storage.paging import page_parameters, paged
+from warehouse.storage.paging import Statement, page_parameters, paged
 from warehouse.storage.tables import products
 
 CHUNK = 1000
@@ -40,6 +40,9 @@ MANY_SEGMENTS = 170
 """From so many on, reading the whole catalogue is faster than finding them by their index."""
 SEGMENT_DIGITS = slice(41, 43)
 """Where in a product's JSON, which begins with its id, the last byte of that is."""
+
+Filters = tuple[tuple[str, bool], ...]
+"""The columns that have to have a given value, and whether it is that of most products."""
 
 COLUMNS = [products.c[name] for name in Product.__dataclass_fields__]
 JSON = json_object({column.name: column for column in COLUMNS})
@@ -139,12 +142,8 @@ class SqlProductRepository:
     async def page_json(
         self, criteria: ProductFilter, sort: ProductSort, after: Sequence[Any] | None, limit: int
     ) -> Sequence[str]:
-        values = {name: value for name in FILTERS if (value := getattr(criteria, name)) is not None}
-        filters = tuple((name, value in USUAL) for name, value in values.items())
-        statement = _page(self._dialect, sort, filters, after is not None)
-        if criteria.q is not None:
-            hits = _hits(criteria.q, self._dialect)
-            statement = statement.join(hits, hits.c.id == products.c.id)
+        filters, values = asked(criteria)
+        statement = searched(_page(self._dialect, sort, filters, after is not None), criteria.q, self._dialect)
         rows = await self._connection.execute(statement, values | page_parameters(after, limit))
         return rows.scalars().all()
 
@@ -229,16 +228,32 @@ def _unique_sku(sku: str) -> Iterator[None]:
         ) from error
 
 
-@cache
-def _page(dialect: str, sort: ProductSort, filters: tuple[tuple[str, bool], ...], has_position: bool) -> Select[str]:
-    """`filters` are the columns that have to have a given value, and whether it is that of most products."""
-    descending = sort.startswith("-")
-    order = ORDERS[sort.lstrip("-")]
-    statement = select(JSON)
+def asked(criteria: ProductFilter) -> tuple[Filters, dict[str, Any]]:
+    """The filters that are given, but for `q`, and their parameters."""
+    values = {name: value for name in FILTERS if (value := getattr(criteria, name)) is not None}
+    return tuple((name, value in USUAL) for name, value in values.items()), values
+
+
+def filtered(statement: Statement, filters: Filters, dialect: str) -> Statement:
+    """Of the products that it selects, those that are asked for."""
     for name, is_usual in filters:
         condition = products.c[name] == bindparam(name)
         statement = statement.where(common(dialect, condition) if is_usual else condition)
-    return paged(statement, order, descending=descending, has_position=has_position)
+    return statement
+
+
+def searched(statement: Statement, q: str | None, dialect: str) -> Statement:
+    """Of the products that it selects, those that `q` finds."""
+    if q is None:
+        return statement
+    hits = _hits(q, dialect)
+    return statement.join(hits, hits.c.id == products.c.id)
+
+
+@cache
+def _page(dialect: str, sort: ProductSort, filters: Filters, has_position: bool) -> Select[str]:
+    order, descending = ORDERS[sort.lstrip("-")], sort.startswith("-")
+    return paged(filtered(select(JSON), filters, dialect), order, descending=descending, has_position=has_position)
 
 
 def _hits(q: str, dialect: str) -> Any:

@@ -36,8 +36,7 @@ async def balance_page(
     connection: Connection, criteria: BalanceFilter, at: datetime, after: Sequence[Any] | None, limit: int
 ) -> Sequence[str]:
     """See `StockRepository.page_json`."""
-    values = _given(criteria, "product_id", "sku", "warehouse_id", "location_id", "lot")
-    filters = (*values, "low") if criteria.low else tuple(values)
+    filters, values = asked(criteria)
     statement = _balance_page(filters, after is not None)
     rows = await connection.execute(statement, values | page_parameters(after, limit) | {"at": at})
     return rows.scalars().all()
@@ -47,14 +46,17 @@ async def movement_page(
     connection: Connection, criteria: MovementFilter, sort: MovementSort, after: Sequence[Any] | None, limit: int
 ) -> Sequence[str]:
     """See `StockRepository.movement_page_json`."""
-    values = _given(criteria, *MovementFilter.__dataclass_fields__)
-    statement = _movement_page(tuple(values), sort, after is not None)
+    filters, values = asked(criteria)
+    statement = _movement_page(filters, sort, after is not None)
     return (await connection.execute(statement, values | page_parameters(after, limit))).scalars().all()
 
 
-def _given(criteria: BalanceFilter | MovementFilter, *names: str) -> dict[str, Any]:
-    values = {name: value for name in names if (value := getattr(criteria, name)) is not None}
-    return values | {"sku": sku_key(criteria.sku)} if criteria.sku is not None else values
+def asked(criteria: BalanceFilter | MovementFilter) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The filters that are given, for `found_balances` or `found_movements`, and their parameters."""
+    values = {name: getattr(criteria, name) for name in type(criteria).__dataclass_fields__}
+    filters = tuple(name for name, value in values.items() if value is not None and value is not False)
+    parameters = {name: values[name] for name in filters if name != "low"}
+    return filters, parameters | {"sku": sku_key(criteria.sku)} if criteria.sku is not None else parameters
 
 
 def lot_or_null(lot: ColumnElement[str]) -> ColumnElement[str]:
@@ -120,16 +122,26 @@ def shown(held: FromClause) -> tuple[Fields, FromClause]:
     return fields, named
 
 
-@cache
-def _balance_page(filters: tuple[str, ...], has_position: bool) -> Select[str]:
-    # The page first: PostgreSQL would merge whole tables with it, and read them up to where it begins.
+def found_balances(filters: Sequence[str]) -> Select[Any]:
+    """The columns `HELD` of the balances that are asked for. Where `low` is, `:at` is a parameter too."""
     statement = select(*HELD).where(*(_condition(name, filters) for name in filters))
     if "sku" in filters or "low" in filters:
         statement = statement.join_from(balances, products, products.c.id == balances.c.product_id)
-    page = paged(statement, KEY, descending=False, has_position=has_position).subquery("page")
+    return statement
+
+
+def balance_rows(found: Select[Any]) -> Select[str]:
+    """What is found, which has the columns `HELD`, as texts of JSON in the order of their keys, as of `:at`."""
+    page = found.subquery("page")
     fields, source = shown(page)
     order = [page.c[column.name] for column in KEY]
     return select(json_object(fields)).select_from(source).order_by(*order)
+
+
+@cache
+def _balance_page(filters: tuple[str, ...], has_position: bool) -> Select[str]:
+    # The page first: PostgreSQL would merge whole tables with it, and read them up to where it begins.
+    return balance_rows(paged(found_balances(filters), KEY, descending=False, has_position=has_position))
 
 
 def _condition(name: str, filters: Sequence[str]) -> ColumnElement[bool]:
@@ -153,21 +165,32 @@ def _is_low(*, in_one_warehouse: bool) -> ColumnElement[bool]:
     return and_(products.c.reorder_point.is_not(None), available.scalar_subquery() <= products.c.reorder_point)
 
 
-@cache
-def _movement_page(filters: tuple[str, ...], sort: MovementSort, has_position: bool) -> Select[str]:
-    # The page first: where it has to be sorted, SQLite would make JSON of all that there is to sort.
-    by_event, descending = sort.lstrip("-") == MovementSort.OCCURRED_AT, sort.startswith("-")
-    order = (movements.c.occurred_at, movements.c.id) if by_event else (movements.c.id,)
+def found_movements(filters: Sequence[str]) -> Select[Any]:
+    """The movements that are asked for."""
     statement = select(movements).where(*map(_movement_condition, filters))
     if "sku" in filters:
         statement = statement.join_from(movements, products, products.c.id == movements.c.product_id)
-    page = paged(statement, order, descending=descending, has_position=has_position).subquery("page")
+    return statement
+
+
+def movement_rows(found: Select[Any], order: Sequence[ColumnElement[Any]], *, descending: bool) -> Select[str]:
+    """What is found, which has the columns of `movements`, as texts of JSON."""
+    page = found.subquery("page")
     fields, source = named_movements(page)
     return in_order(
         select(json_object(fields)).select_from(source),
         [page.c[column.name] for column in order],
         descending=descending,
     )
+
+
+@cache
+def _movement_page(filters: tuple[str, ...], sort: MovementSort, has_position: bool) -> Select[str]:
+    # The page first: where it has to be sorted, SQLite would make JSON of all that there is to sort.
+    by_event, descending = sort.lstrip("-") == MovementSort.OCCURRED_AT, sort.startswith("-")
+    order = (movements.c.occurred_at, movements.c.id) if by_event else (movements.c.id,)
+    page = paged(found_movements(filters), order, descending=descending, has_position=has_position)
+    return movement_rows(page, order, descending=descending)
 
 
 def _movement_condition(name: str) -> ColumnElement[bool]:

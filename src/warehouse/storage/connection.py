@@ -1,12 +1,13 @@
 """What repositories have of a connection: statements, each of which goes by a policy."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+import asyncpg
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import CursorResult, Dialect, Executable, Row
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncResult
 
 from warehouse.resilience import Policy, ResilienceError
 from warehouse.storage.failures import is_lost
@@ -69,14 +70,29 @@ class Connection:
 
     async def stream(
         self, statement: Executable, parameters: Any = None, *, size: int = 1000
-    ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
-        """The rows, so many at a time, as they come from the server: they are never all in memory."""
+    ) -> AsyncGenerator[Sequence[Row[*tuple[Any, ...]]], None]:
+        """The rows, so many at a time, as they come from the server: they are never all in memory.
+
+        Go through it within `contextlib.aclosing`. Where that ends before the last row, the connection ends with it.
+        """
         result = await self._calls.on(self.raw, self.raw.stream, statement, parameters)
         try:
-            while rows := await self._calls.on(self.raw, result.fetchmany, size):
+            while rows := await self._calls.on(self.raw, self._fetch, result, size):
                 yield rows
-        finally:
-            await result.close()
+        except BaseException:
+            # MySQL cannot be told to stop: to go on, all the rest would have to be read.
+            await self.raw.invalidate()
+            raise
+        await result.close()
+
+    async def _fetch(self, result: AsyncResult[*tuple[Any, ...]], size: int) -> Sequence[Row[*tuple[Any, ...]]]:
+        try:
+            return await result.fetchmany(size)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # SQLAlchemy translates what this driver raises when it executes, and not what it raises when it fetches.
+            pooled = await self.raw.get_raw_connection()
+            is_lost = pooled.driver_connection is not None and pooled.driver_connection.is_closed()
+            raise DBAPIError(None, None, error, connection_invalidated=is_lost) from error
 
     async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
         return (await self.execute(statement, parameters)).scalar()

@@ -29,6 +29,9 @@ what it is, a conflict, and not as a database that does not answer."""
 SNAPSHOTS = 4
 """So many at once."""
 
+LONGEST_CONNECT = 10.0
+"""Seconds to wait for a connection to be made, however long its statements may take."""
+
 
 class _Use(Enum):
     WRITES = "READ COMMITTED"
@@ -123,10 +126,10 @@ def _engine(url: str, dialect: str, settings: DatabaseSettings, use: _Use) -> As
     if dialect == "sqlite":
         return _sqlite_engine(url, settings, options, use)
     options["isolation_level"] = use.value
-    options["connect_args"] = _connect_arguments(dialect, settings)
+    options["connect_args"] = _connect_arguments(dialect, settings, use)
     engine = create_async_engine(url, **options)
     if dialect in MYSQL_NAMES:
-        event.listen(engine.sync_engine, "connect", _bound_mysql_statements(settings.timeout))
+        event.listen(engine.sync_engine, "connect", _bound_mysql_statements(settings.timeout, use))
     return engine
 
 
@@ -134,15 +137,17 @@ def _compact(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _connect_arguments(dialect: str, settings: DatabaseSettings) -> dict[str, Any]:
-    seconds = settings.timeout
+def _connect_arguments(dialect: str, settings: DatabaseSettings, use: _Use) -> dict[str, Any]:
+    seconds, connect = settings.timeout, min(settings.timeout, LONGEST_CONNECT)
     if dialect == "postgresql":
-        limits = {"lock_timeout": f"{int(seconds * 1000)}", "statement_timeout": f"{int((seconds + GRACE) * 1000)}"}
-        return {"timeout": seconds, "server_settings": {**limits, "timezone": "UTC"}}
-    return {"connect_timeout": max(1, round(seconds)), "charset": "utf8mb4"}
+        options = {"lock_timeout": f"{int(seconds * 1000)}", "statement_timeout": f"{int((seconds + GRACE) * 1000)}"}
+        if use is _Use.SNAPSHOTS:
+            options["default_transaction_read_only"] = "on"
+        return {"timeout": connect, "server_settings": {**options, "timezone": "UTC"}}
+    return {"connect_timeout": max(1, round(connect)), "charset": "utf8mb4"}
 
 
-def _bound_mysql_statements(seconds: float) -> Any:
+def _bound_mysql_statements(seconds: float, use: _Use) -> Any:
     """The driver has no read time-out: let the server end what takes too long."""
 
     def bound(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -156,6 +161,10 @@ def _bound_mysql_statements(seconds: float) -> Any:
         )
         strict = "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
         cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {lock}, {statement}, {strict}, time_zone = '+00:00'")
+        if use is _Use.SNAPSHOTS:
+            # Who reads a stream may also have to wait for those that it is written to.
+            cursor.execute(f"SET SESSION net_write_timeout = {lock}")
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
         cursor.close()
 
     return bound
@@ -179,6 +188,7 @@ def _sqlite_engine(url: str, settings: DatabaseSettings, options: dict[str, Any]
             "foreign_keys = ON",
             "temp_store = MEMORY",
             "cache_size = -65536",
+            f"query_only = {use is _Use.SNAPSHOTS}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
