@@ -1,6 +1,6 @@
 """What repositories have of a connection: statements, each of which goes by a policy."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection as SyncConnection
@@ -69,7 +69,7 @@ class Connection:
 
     async def stream(
         self, statement: Executable, parameters: Any = None, *, size: int = 1000
-    ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+    ) -> AsyncGenerator[Sequence[Row[*tuple[Any, ...]]], None]:
         """The rows, so many at a time, as they come from the server: they are never all in memory."""
         result = await self._calls.on(self.raw, self.raw.stream, statement, parameters)
         try:
