@@ -200,7 +200,10 @@ class RandomLedger:
             return
         undone = self.random.choice(again if again and self.random.random() < 0.4 else first)
         lines = [
-            {**{name: each[name] for name in ("product_id", "location_id", "lot", "warehouse_id")}, "delta": -each["delta"]}
+            {
+                **{name: each[name] for name in ("product_id", "location_id", "lot", "warehouse_id")},
+                "delta": -each["delta"],
+            }
             for each in self.movements
             if each["command_id"] == undone
         ]

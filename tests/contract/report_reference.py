@@ -182,9 +182,7 @@ class Reference:
                 rows.append({**self._named(place[0]), **self._placed(place[1]), **facts})
         return sorted(rows, key=_order)
 
-    def _stock(
-        self, by_warehouse: bool, warehouse_id: UUID | None
-    ) -> dict[tuple[UUID, UUID | None], tuple[int, int]]:
+    def _stock(self, by_warehouse: bool, warehouse_id: UUID | None) -> dict[tuple[UUID, UUID | None], tuple[int, int]]:
         on_hand: Counter[tuple[UUID, UUID | None]] = Counter()
         reserved: Counter[tuple[UUID, UUID | None]] = Counter()
         places: set[tuple[UUID, UUID | None]] = set()
