@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, BinaryIO, NoReturn, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -25,10 +26,11 @@ from warehouse.app import create_app
 from warehouse.auth.model import Role
 from warehouse.clock import utc_now
 from warehouse.container import Container
-from warehouse.demo import DEMO_ROWS, load_demo
+from warehouse.demo import load_demo
 from warehouse.embedded import EmbeddedServerError
 from warehouse.errors import WarehouseError
 from warehouse.exchange.importing import ImportKind, ImportReport
+from warehouse.exchange.importing import Progress as ImportProgress
 from warehouse.http.fields import KeyName
 from warehouse.http.logging import configure_logging
 from warehouse.ids import stable_id
@@ -124,15 +126,28 @@ def migrate() -> None:
 @app.command("import", epilog="Example: warehouse import products products.csv.zst")
 def import_file(
     kind: Annotated[ImportKind, typer.Argument(help="What the file's rows are.")],
-    file: Annotated[str, typer.Argument(help="CSV or NDJSON, plain, .gz or .zst; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="CSV or NDJSON, plain, .gz or .zst; or XLSX. - for standard input.")],
     atomic: Annotated[bool, typer.Option("--atomic", help="Take every row, or none.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    columns: Annotated[
+        list[str], typer.Option("--map", help="FILE_COLUMN=COLUMN; without COLUMN it is left out. Repeatable.")
+    ] = [],  # noqa: B006 (typer wants a list, and nobody changes it)
+    sheet: Annotated[str | None, typer.Option(help="The sheet of a workbook; by default the first.")] = None,
 ) -> None:
     """Import products, movements or locations. A bad row is reported, and keeps the others out only with --atomic."""
+    mapping = _mapping(columns)
     settings = load_settings()
     _require_tables(settings)
+
+    async def run(container: Container) -> ImportReport:
+        with _progress(kind) as progress:
+            return await container.importer.run(
+                kind, source, file, columns=mapping, sheet=sheet, atomic=atomic, dry_run=dry_run, progress=progress
+            )
+
     with _opened(file) as source:
-        report = _with_container(settings, _importing(kind, source, file, atomic))
-    _show(report)
+        report = _with_container(settings, run)
+    _show(report, dry_run)
     if report.failed:
         raise typer.Exit(1)
 
@@ -271,31 +286,47 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield source
 
 
-def _importing(
-    kind: ImportKind, source: BinaryIO, name: str, atomic: bool
-) -> Callable[[Container], Awaitable[ImportReport]]:
-    async def run(container: Container) -> ImportReport:
-        with _progress(kind) as progress:
-            return await container.importer.run(kind, source, name=name, atomic=atomic, progress=progress)
-
-    return run
+def _mapping(columns: list[str]) -> dict[str, str]:
+    """From the file's names to ours. Those of a file may have a `=` in them."""
+    pairs = [text.rpartition("=") for text in columns]
+    if wrong := next((text for text, (_, sign, _) in zip(columns, pairs, strict=True) if not sign), None):
+        _fail(f"--map {wrong}: write FILE_COLUMN=COLUMN.")
+    mapping = {theirs: ours for theirs, _, ours in pairs}
+    if len(mapping) < len(pairs):
+        _fail("--map: one column of the file is named twice.")
+    return mapping
 
 
 @contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Takes the number of rows done so far and shows it; without a total the bar only shows that it goes on."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} rows"))
-    with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda rows: progress.update(task, completed=rows)
+def _progress(what: str) -> Iterator[ImportProgress]:
+    """Shows how many rows are done; without a total the bar only shows that it goes on."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,} rows"),
+        TextColumn("{task.fields[rate]:,.0f} rows/s"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task(what, total=None, rate=0)
+        started = monotonic()
+
+        def show(rows: int, total: int | None) -> None:
+            rate = rows / max(monotonic() - started, 0.001)
+            progress.update(task, completed=rows, total=total and max(rows, total), rate=rate)
+
+        yield show
 
 
-def _show(report: ImportReport) -> None:
+def _show(report: ImportReport, dry_run: bool) -> None:
     for error in report.errors[:SHOWN_ERRORS]:
         column = f", {error.column}" if error.column else ""
         typer.echo(f"line {error.line}{column}: {error.detail} ({error.code})", err=True)
     if report.failed > SHOWN_ERRORS:
         err.print(f"… and more: {report.failed} rows in all were not taken.")
+    if dry_run:
+        err.print("Nothing was written; it would have been:")
     counts = ("rows", "created", "updated", "unchanged", "posted", "repeated", "failed")
     out.print(", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name)) or "no rows")
 
@@ -306,7 +337,7 @@ async def _prepare_demo(container: Container) -> str:
     loaded = settings.data_dir / f"demo-{stable_id(settings.database_url)}.loaded"
     if not loaded.exists():
         # Loading what is partly there already, as after Ctrl-C, changes nothing that is.
-        with _progress("grocery demo", DEMO_ROWS) as progress:
+        with _progress("grocery demo") as progress:
             await load_demo(container.importer, progress)
         loaded.parent.mkdir(parents=True, exist_ok=True)
         loaded.touch()

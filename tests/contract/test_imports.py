@@ -11,7 +11,7 @@ from tests.contract.rows import records
 from warehouse.catalogue.model import Product
 from warehouse.errors import Invalid
 from warehouse.exchange.importing import Importer, ImportKind, ImportReport
-from warehouse.exchange.reading import ReadingLimits
+from warehouse.exchange.tables import ReadingLimits
 from warehouse.locations.model import CodeSort, Location, Warehouse
 from warehouse.stock.model import MovementKind
 from warehouse.unit_of_work import UnitOfWorkFactory
@@ -191,9 +191,9 @@ class TestProducts:
         assert [error.line for error in report.errors] == list(range(2, 1002))
 
     async def test_progress_counts_the_rows_done(self, importer: Importer) -> None:
-        done: list[int] = []
-        await load(importer, PRODUCTS, "sku,name", *["x"] * 25, batch_size=10, progress=done.append)
-        assert done == [10, 20, 25]
+        done: list[tuple[int, int | None]] = []
+        await load(importer, PRODUCTS, "sku,name", *["x"] * 25, batch_size=10, progress=lambda *rows: done.append(rows))
+        assert done == [(10, 25), (20, 25), (25, 25)]
 
 
 class TestLocations:

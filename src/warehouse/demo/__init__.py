@@ -1,11 +1,10 @@
 """The demo: a grocery catalogue, four warehouses, and what is in them. See README.md beside this file."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import BinaryIO, cast
 
-from warehouse.exchange.importing import Importer, ImportKind, ImportReport
+from warehouse.exchange.importing import Importer, ImportKind, ImportReport, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ DEMO_FILES = (
 DEMO_ROWS = sum(file.rows for file in DEMO_FILES)
 
 
-async def load_demo(importer: Importer, progress: Callable[[int], None]) -> list[ImportReport]:
+async def load_demo(importer: Importer, progress: Progress) -> list[ImportReport]:
     """Import the demo's files as any others; loading them again changes nothing. `progress` is told how many of the
     `DEMO_ROWS` are done."""
     reports: list[ImportReport] = []
@@ -39,5 +38,5 @@ async def load_demo(importer: Importer, progress: Callable[[int], None]) -> list
     return reports
 
 
-def _behind(before: int, progress: Callable[[int], None]) -> Callable[[int], None]:
-    return lambda rows: progress(before + rows)
+def _behind(before: int, progress: Progress) -> Progress:
+    return lambda rows, _: progress(before + rows, DEMO_ROWS)

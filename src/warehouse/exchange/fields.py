@@ -1,4 +1,4 @@
-"""Single values of a row: raw text or JSON in, a valid value out."""
+"""Single values of a row: raw text, JSON or a workbook's cell in, a valid value out."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from typing import Any
 
 from warehouse import lengths
 from warehouse.clock import EARLIEST
-from warehouse.exchange.reading import RowError
+from warehouse.exchange.tables import Flaw, RowError
 
 Reader = Callable[[Any], Any]
 
@@ -46,6 +46,8 @@ def read_fields(
         try:
             if raw is None and column in never_null:
                 raise Fault("missing", "Must not be null.")
+            if isinstance(raw, Flaw):
+                raise Fault(raw.code, raw.detail)
             fields[column] = None if raw is None else read(raw)
         except Fault as fault:
             errors.append(RowError(line, column, fault.code, fault.detail))
@@ -69,6 +71,8 @@ def text(longest: int, *, lines: bool = False) -> Reader:
     forbidden = _FORBIDDEN_IN_LINES if lines else _FORBIDDEN
 
     def read(raw: Any) -> str:
+        if isinstance(raw, datetime):
+            raw = _date_text(raw)
         if not isinstance(raw, str):
             raise Fault("invalid", "Must be text.")
         value = raw.strip()
@@ -138,6 +142,8 @@ def moment(latest: datetime) -> Reader:
         return instant
 
     def read(raw: Any) -> datetime:
+        if isinstance(raw, datetime):
+            raw = raw.isoformat()
         return parse(raw if isinstance(raw, str) else "")
 
     return read
@@ -155,12 +161,19 @@ def _instant(raw: str) -> datetime:
 
 
 def day(raw: Any) -> date:
+    if isinstance(raw, datetime):
+        raw = _date_text(raw)
     try:
         if isinstance(raw, str) and _DATE.fullmatch(raw.strip()):
             return date.fromisoformat(raw.strip())
     except ValueError:
         pass
     raise Fault("invalid", "Must be a date like 2017-01-31.")
+
+
+def _date_text(moment: datetime) -> str:
+    """A date alone at midnight: a cell does not tell them apart."""
+    return moment.isoformat().removesuffix("T00:00:00")
 
 
 def barcodes(raw: Any) -> tuple[str, ...]:
@@ -187,9 +200,11 @@ def attribute_key(raw: str) -> str:
 
 
 def attribute(raw: Any) -> str | int | float | bool:
-    """Text, or a JSON scalar as it is."""
+    """Text, or a JSON scalar as it is; of a date its text."""
     if isinstance(raw, bool | int | float):
         return raw
+    if isinstance(raw, datetime):
+        return _date_text(raw)
     if not isinstance(raw, str):
         raise Fault("invalid", "Must be text, a number, or true or false.")
     value: str = _attribute_text(raw)

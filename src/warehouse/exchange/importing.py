@@ -1,28 +1,30 @@
 """Files into the database: row by row as far as their author can tell, batch by batch as far as the database can."""
 
-import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
-from typing import Any, BinaryIO, Protocol
+from functools import partial
+from typing import Any, BinaryIO, cast
 
 from warehouse.catalogue.upserting import upsert_products
 from warehouse.clock import utc_now
-from warehouse.errors import FieldError, Invalid, TooLarge
-from warehouse.exchange.reading import ReadingLimits, Row, RowError, open_table
-from warehouse.exchange.rows import MovementRows, PlaceRows, ProductRows, RowReader
+from warehouse.errors import Invalid
+from warehouse.exchange.batches import Batch, Batches, ImportFile, ReaderFactory
+from warehouse.exchange.journal import MOST_JOURNALED, BatchOutcome, Journal
+from warehouse.exchange.rows import MovementRows, PlaceRows, ProductRows
+from warehouse.exchange.tables import ReadingLimits, RowError, invalid
+from warehouse.exchange.tallying import Outcome, Tally
+from warehouse.exchange.threads import in_thread
 from warehouse.locations.upserting import upsert_places
-from warehouse.stock.bulk import RowStatus, post_rows
+from warehouse.stock.bulk import post_rows
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
-from warehouse.upserts import UpsertStatus
 
 KEPT_ERRORS = 1000
 
-Progress = Callable[[int], None]
-"""Is told after every batch how many rows are done."""
+Progress = Callable[[int, int | None], None]
+"""Is told after every batch how many rows are done, and of about how many, if that is known."""
 
 
 class ImportKind(StrEnum):
@@ -34,8 +36,9 @@ class ImportKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """What became of a file. Each row counts once in `rows` and in one of the other counts; one row can have several
-    errors, of which the first `KEPT_ERRORS` are listed and `error_count` counts all. Not `complete`: the file ended in
-    a fault, the last of the errors, and what stands behind it was not read."""
+    errors, of which the first `KEPT_ERRORS` are listed and `error_count` counts all. Errors name the file's own
+    columns. Not `complete`: the file ended in a fault, the last of the errors, and what stands behind it was not
+    read."""
 
     kind: ImportKind
     rows: int
@@ -52,7 +55,7 @@ class ImportReport:
 
 
 class Importer:
-    """Imports CSV and NDJSON files, plain or compressed, in flat memory."""
+    """Imports CSV, NDJSON and XLSX files in flat memory."""
 
     def __init__(self, uow: UnitOfWorkFactory, limits: ReadingLimits | None = None) -> None:
         self._uow = uow
@@ -64,77 +67,108 @@ class Importer:
         stream: BinaryIO,
         name: str,
         *,
+        columns: Mapping[str, str] | None = None,
+        sheet: str | None = None,
         atomic: bool = False,
+        dry_run: bool = False,
         batch_size: int = 1000,
         actor: str = "import",
         progress: Progress | None = None,
+        journal: Journal | None = None,
     ) -> ImportReport:
         """Import a seekable stream from where it stands; `name` is the file's, for its suffix.
+
+        `columns` gives columns of the file the names that are ours, `""` leaving one out; `sheet` is the one of a
+        workbook to be read.
 
         A batch of rows is one transaction, run again by itself when it was given up for another's sake. A bad row is
         reported and the others go in; with `atomic` all rows go in, in one transaction, or none do and then none is
         counted as done. Importing the same file again changes nothing.
 
+        With `dry_run` the report tells what would be done and nothing is: all rows are written in one transaction, so
+        that each sees those before it, and rolled back. As `atomic` does, that keeps others waiting for what it holds.
+
+        With `journal` the import may be broken off at any moment and run again: what is done is not done again, and
+        the report is that of an undisturbed run. Errors go there beyond the `KEPT_ERRORS`, up to `MOST_JOURNALED`.
+
         Raises `Invalid` or `TooLarge`, nothing changed, where the file cannot be read at all; `Unavailable` where the
-        database does not answer, with the batches before it done.
+        database does not answer, with the batches before it done. When cancelled it is left once the stream is no
+        longer read.
         """
-        job = _Job(kind, stream, name, stream.tell(), batch_size, actor, progress)
-        return await (self._run_whole(job) if atomic else self._run_in_batches(job))
+        file = ImportFile(stream, name, stream.tell(), self._limits, columns or {}, sheet)
+        job = _Job(kind, file, batch_size, actor, atomic, dry_run, progress, journal)
+        if progress:
+            job.total = await in_thread(file.count_rows)
+        if journal:
+            job.done = await journal.done()
+        return await (self._run_whole(job) if atomic or dry_run else self._run_in_batches(job))
 
     async def _run_in_batches(self, job: "_Job") -> ImportReport:
         @replayed_on_conflict
-        async def write(items: Sequence[Any]) -> Sequence[Outcome]:
+        async def write(number: int, batch: Batch, judge: "_Judge") -> BatchOutcome:
+            if not batch.items and not job.journal:
+                return judge(())
             async with self._uow() as uow:
-                outcomes = await _WRITERS[job.kind](uow, items, job.actor, utc_now())
+                outcome = judge(await job.write(uow, batch.items))
+                await job.mark(uow, {number: outcome})
                 await uow.commit()
-            return outcomes
+            return outcome
 
         return await self._go_through(job, write)
 
     @replayed_on_conflict
     async def _run_whole(self, job: "_Job") -> ImportReport:
+        outcomes: dict[int, BatchOutcome] = {}
         async with self._uow() as uow:
+            writer = _unreleased(uow) if job.dry_run else uow
 
-            async def write(items: Sequence[Any]) -> Sequence[Outcome]:
-                return await _WRITERS[job.kind](uow, items, job.actor, utc_now())
+            async def write(number: int, batch: Batch, judge: "_Judge") -> BatchOutcome:
+                outcomes[number] = judge(await job.write(writer, batch.items))
+                return outcomes[number]
 
             report = await self._go_through(job, write)
-            if report.failed:
-                return _undone(report)
-            await uow.commit()
-            return report
+            if not job.dry_run and not report.failed:
+                await job.mark(uow, outcomes)
+                await uow.commit()
+                return report
+        if job.atomic and report.failed:
+            report = _undone(report)
+            outcomes = {number: replace(outcome, counts={}) for number, outcome in outcomes.items()}
+        await self._note(job, outcomes)
+        return report
+
+    async def _note(self, job: "_Job", outcomes: Mapping[int, BatchOutcome]) -> None:
+        """What was rolled back has its marks in a transaction of their own."""
+        if job.journal and outcomes:
+            async with self._uow() as uow:
+                await job.mark(uow, outcomes)
+                await uow.commit()
 
     async def _go_through(self, job: "_Job", write: "_Write") -> ImportReport:
-        tally = _Tally()
-        file = await asyncio.to_thread(_File, job, self._limits)
-        ahead = asyncio.create_task(asyncio.to_thread(file.batch))
-        try:
-            while (batch := await ahead).rows:
-                # While the database works on one batch, the next one is read.
-                ahead = asyncio.create_task(asyncio.to_thread(file.batch))
-                outcomes = await write(batch.items) if batch.items else ()
-                tally.add(batch, outcomes, file.reader.column)
-                if job.progress:
-                    job.progress(tally.rows)
-        finally:
-            await asyncio.wait([ahead])
-            file.close()
-        return tally.report(job.kind, list(file.reader.ignored))
+        tally = Tally(MOST_JOURNALED if job.journal else KEPT_ERRORS)
+        number = 0
+        with closing(await in_thread(job.open, Batches.close)) as batches:
+            async with aclosing(batches.ahead()) as ahead:
+                async for batch in ahead:
+                    outcome = job.done.get(number)
+                    if outcome is None:
+                        outcome = await write(number, batch, partial(tally.outcome, batch, batches.column))
+                    elif outcome.rows != batch.rows:
+                        raise _another_file()
+                    tally.add(outcome)
+                    number += 1
+                    if job.progress:
+                        job.progress(tally.rows, job.total)
+            if any(mark >= number for mark in job.done):
+                raise _another_file()
+            return _report(job.kind, tally, batches.ignored_columns)
 
 
-class Outcome(Protocol):
-    """What became of a row, whatever its kind."""
-
-    @property
-    def status(self) -> UpsertStatus | RowStatus: ...
-    @property
-    def errors(self) -> Sequence[FieldError]: ...
-
-
-_Write = Callable[[Sequence[Any]], Awaitable[Sequence[Outcome]]]
+_Judge = Callable[[Sequence[Outcome]], BatchOutcome]
+_Write = Callable[[int, Batch, _Judge], Awaitable[BatchOutcome]]
 _Writer = Callable[[UnitOfWork, Sequence[Any], str, datetime], Awaitable[Sequence[Outcome]]]
 
-_READERS: Mapping[ImportKind, Callable[[Sequence[str] | None], RowReader[Any]]] = {
+_READERS: Mapping[ImportKind, ReaderFactory] = {
     ImportKind.PRODUCTS: ProductRows,
     ImportKind.LOCATIONS: PlaceRows,
     ImportKind.MOVEMENTS: lambda columns: MovementRows(columns, utc_now()),
@@ -146,108 +180,64 @@ _WRITERS: Mapping[ImportKind, _Writer] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     kind: ImportKind
-    stream: BinaryIO
-    name: str
-    start: int
+    file: ImportFile
     batch_size: int
     actor: str
+    atomic: bool
+    dry_run: bool
     progress: Progress | None
+    journal: Journal | None
+    total: int | None = None
+    done: Mapping[int, BatchOutcome] = field(default_factory=dict)
+
+    def open(self) -> Batches:
+        return Batches(self.file, _READERS[self.kind], self.batch_size)
+
+    async def write(self, uow: UnitOfWork, items: Sequence[Any]) -> Sequence[Outcome]:
+        return await _WRITERS[self.kind](uow, items, self.actor, utc_now()) if items else ()
+
+    async def mark(self, uow: UnitOfWork, outcomes: Mapping[int, BatchOutcome]) -> None:
+        if self.journal:
+            for number, outcome in outcomes.items():
+                await self.journal.mark(uow, number, outcome)
 
 
-@dataclass(slots=True)
-class _Batch:
-    """`lines` are those of the `items`; `failed` rows gave none."""
+class _Unreleased:
+    """A unit of work whose writers release nothing from the cache, for nothing of it will stand."""
 
-    rows: int = 0
-    failed: int = 0
-    lines: list[int] = field(default_factory=list)
-    items: list[Any] = field(default_factory=list)
-    errors: list[RowError] = field(default_factory=list)
-    complete: bool = True
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow = uow
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._uow, name)
 
-class _File:
-    """One pass through a file; reading it blocks."""
-
-    def __init__(self, job: _Job, limits: ReadingLimits) -> None:
-        job.stream.seek(job.start)
-        self._table = open_table(job.stream, job.name, limits)
-        self._rows = iter(self._table)
-        self._batch_size = job.batch_size
-        self.reader = _READERS[job.kind](self._table.columns)
-
-    def batch(self) -> _Batch:
-        """The next rows; none at the end of the file."""
-        batch = _Batch()
-        try:
-            for row in islice(self._rows, self._batch_size):
-                self._take(batch, row)
-        except (Invalid, TooLarge) as error:
-            fault = error.errors[0]
-            self._fail(batch, [RowError(self._table.line, None, fault.code, f"{fault.detail} Reading ended here.")])
-            batch.complete = False
-        return batch
-
-    def close(self) -> None:
-        self.reader.close()
-
-    def _take(self, batch: _Batch, row: Row | RowError) -> None:
-        item = [row] if isinstance(row, RowError) else self.reader.read(row)
-        if isinstance(item, list):
-            self._fail(batch, item)
-            return
-        batch.rows += 1
-        batch.lines.append(row.line)
-        batch.items.append(item)
-
-    def _fail(self, batch: _Batch, errors: Collection[RowError]) -> None:
-        batch.rows += 1
-        batch.failed += 1
-        batch.errors += errors
+    def release(self, tags: Collection[str]) -> None:
+        pass
 
 
-class _Tally:
-    def __init__(self) -> None:
-        self.rows = 0
-        self._counts: Counter[UpsertStatus | RowStatus] = Counter()
-        self._failed = 0
-        self._error_count = 0
-        self._errors: list[RowError] = []
-        self._complete = True
+def _unreleased(uow: UnitOfWork) -> UnitOfWork:
+    return cast("UnitOfWork", _Unreleased(uow))
 
-    def add(self, batch: _Batch, outcomes: Sequence[Outcome], column: Callable[[str], str]) -> None:
-        self.rows += batch.rows
-        self._failed += batch.failed
-        self._complete = batch.complete
-        self._counts.update(outcome.status for outcome in outcomes)
-        errors = batch.errors + [
-            RowError(line, column(error.pointer.removeprefix("/")), error.code, error.detail)
-            for line, outcome in zip(batch.lines, outcomes, strict=True)
-            for error in outcome.errors
-        ]
-        self._error_count += len(errors)
-        self._errors += sorted(errors, key=lambda error: error.line)[: KEPT_ERRORS - len(self._errors)]
 
-    def report(self, kind: ImportKind, ignored_columns: Sequence[str]) -> ImportReport:
-        counts = self._counts
-        return ImportReport(
-            kind=kind,
-            rows=self.rows,
-            created=counts[UpsertStatus.CREATED],
-            updated=counts[UpsertStatus.UPDATED],
-            unchanged=counts[UpsertStatus.UNCHANGED],
-            posted=counts[RowStatus.POSTED],
-            repeated=counts[RowStatus.REPEATED],
-            failed=self._failed + counts[UpsertStatus.FAILED] + counts[RowStatus.REFUSED],
-            error_count=self._error_count,
-            errors=self._errors,
-            ignored_columns=ignored_columns,
-            complete=self._complete,
-        )
+def _report(kind: ImportKind, tally: Tally, ignored_columns: Sequence[str]) -> ImportReport:
+    return ImportReport(
+        kind=kind,
+        rows=tally.rows,
+        failed=tally.failed,
+        error_count=tally.error_count,
+        errors=tally.errors[:KEPT_ERRORS],
+        ignored_columns=ignored_columns,
+        complete=tally.complete,
+        **tally.succeeded,
+    )
 
 
 def _undone(report: ImportReport) -> ImportReport:
     return replace(report, created=0, updated=0, unchanged=0, posted=0, repeated=0)
+
+
+def _another_file() -> Invalid:
+    return invalid("changed", "This is not the file that the import was begun with.")

@@ -26,7 +26,7 @@ from warehouse.exchange.fields import (
     whole,
 )
 from warehouse.exchange.occurrences import Occurrences
-from warehouse.exchange.reading import Row, RowError
+from warehouse.exchange.tables import Row, RowError
 from warehouse.ids import stable_id
 from warehouse.locations.model import LocationKind
 from warehouse.locations.upserting import PlaceChange

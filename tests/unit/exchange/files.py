@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import zstandard
 
-from warehouse.exchange.reading import ReadingLimits, Row, RowError, Table, open_table
+from warehouse.exchange.reading import open_table
+from warehouse.exchange.tables import ReadingLimits, Row, RowError, Table
 
 LIMITS = ReadingLimits()
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {

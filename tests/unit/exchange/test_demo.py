@@ -4,8 +4,9 @@ from warehouse.catalogue.upserting import ProductChange
 from warehouse.clock import utc_now
 from warehouse.demo import DEMO_FILES, DEMO_ROWS
 from warehouse.exchange.importing import ImportKind
-from warehouse.exchange.reading import ReadingLimits, Row, open_table
+from warehouse.exchange.reading import open_table
 from warehouse.exchange.rows import MovementRows, PlaceRows, ProductRows, RowReader
+from warehouse.exchange.tables import ReadingLimits, Row
 from warehouse.locations.upserting import PlaceChange
 from warehouse.stock.bulk import LedgerRow
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.exchange.files import csv_text, table
 from warehouse.errors import Invalid
-from warehouse.exchange.reading import Row, RowError
 from warehouse.exchange.rows import MovementRows
+from warehouse.exchange.tables import Row, RowError
 from warehouse.stock.bulk import LedgerRow
 from warehouse.stock.model import MovementKind
 

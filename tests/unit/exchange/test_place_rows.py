@@ -2,8 +2,8 @@ import pytest
 
 from tests.unit.exchange.files import table
 from warehouse.errors import Invalid
-from warehouse.exchange.reading import Row, RowError
 from warehouse.exchange.rows import PlaceRows
+from warehouse.exchange.tables import Row, RowError
 from warehouse.locations.model import LocationKind
 from warehouse.locations.upserting import PlaceChange
 

@@ -7,8 +7,8 @@ from tests.unit.exchange.files import csv_text, table
 from warehouse.catalogue.model import NegativeStock, ProductStatus, Tracking
 from warehouse.catalogue.upserting import ProductChange
 from warehouse.errors import Invalid
-from warehouse.exchange.reading import Row, RowError
 from warehouse.exchange.rows import ProductRows
+from warehouse.exchange.tables import Row, RowError
 
 
 def read(content: str, name: str = "products.csv") -> list[ProductChange | list[RowError]]:

@@ -9,7 +9,8 @@ from tests.unit.exchange.files import COMPRESSIONS, csv_text, rows, table, value
 from tests.unit.exchange.test_compression import gigabyte_of_zeros
 from warehouse.errors import Invalid, TooLarge
 from warehouse.exchange import compression
-from warehouse.exchange.reading import ReadingLimits, Row, RowError, open_table
+from warehouse.exchange.reading import open_table
+from warehouse.exchange.tables import ReadingLimits, Row, RowError
 
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 

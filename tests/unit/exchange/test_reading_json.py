@@ -2,7 +2,7 @@ import pytest
 
 from tests.unit.exchange.files import COMPRESSIONS, rows, table, values
 from warehouse.errors import TooLarge
-from warehouse.exchange.reading import ReadingLimits, Row, RowError
+from warehouse.exchange.tables import ReadingLimits, Row, RowError
 
 
 def fault(line: bytes | str, limits: ReadingLimits | None = None) -> str:
