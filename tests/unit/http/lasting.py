@@ -29,12 +29,18 @@ class Shelf:
     discarded: int = 0
     received: int = 0
     """Bytes, of all files."""
+    taking: asyncio.Event = field(default_factory=asyncio.Event)
+    """Must be set for anything to be taken."""
+
+    def __post_init__(self) -> None:
+        self.taking.set()
 
     async def put(self, name: str | None, chunks: AsyncIterator[bytes]) -> None:
         self.begun += 1
         size, digest = 0, hashlib.sha256()
         try:
             async for chunk in chunks:
+                await self.taking.wait()
                 size += len(chunk)
                 self.received += len(chunk)
                 digest.update(chunk)
