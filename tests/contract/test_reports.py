@@ -1,19 +1,15 @@
 """Every report against the same worked out movement by movement in Python, on every database."""
 
-import csv
-import io
 import math
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
 import pytest
 
 from tests.conftest import FreshDatabase
-from tests.contract.random_ledger import DAY, NOW, RandomLedger, Record
+from tests.contract.random_ledger import DAY, NOW, RandomLedger
 from tests.contract.report_reference import Reference, Rows
 from tests.servers import Backend
 from warehouse.exchange.report_arithmetic import bucket_labels
