@@ -5,8 +5,9 @@ worked at. `docs/operations.md` says what holds instead.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -68,20 +69,24 @@ def _found(app: FastAPI, scope: Scope) -> Lasting | None:
     known = _paths.get(app)
     if known is None:
         known = _paths[app] = _by_method(app)
-    for lasting, pattern in known.get(scope["method"], ()):
-        if pattern.fullmatch(route_path(scope)):
-            return lasting
-    return None
+    pattern = known.get(scope["method"])
+    match = None if pattern is None else pattern.fullmatch(route_path(scope))
+    return None if match is None else Lasting(str(match.lastgroup))
 
 
-_Paths = Mapping[str, Sequence[tuple[Lasting, re.Pattern[str]]]]
+_Paths = Mapping[str, re.Pattern[str]]
+"""What the paths match, by method; the group says which it is."""
 
 _paths: WeakKeyDictionary[FastAPI, _Paths] = WeakKeyDictionary()
 
 
 def _by_method(app: FastAPI) -> _Paths:
-    found: dict[str, list[tuple[Lasting, re.Pattern[str]]]] = {}
+    groups: dict[str, list[str]] = {}
     for lasting in Lasting:
-        for method, pattern in marked_paths(app, lambda endpoint: mark_of(endpoint) is lasting).items():  # noqa: B023
-            found.setdefault(method, []).append((lasting, pattern))
-    return found
+        for method, pattern in marked_paths(app, partial(_is_marked, lasting)).items():
+            groups.setdefault(method, []).append(f"(?P<{lasting}>{pattern.pattern})")
+    return {method: re.compile("|".join(each)) for method, each in groups.items()}
+
+
+def _is_marked(lasting: Lasting, endpoint: object) -> bool:
+    return mark_of(endpoint) is lasting

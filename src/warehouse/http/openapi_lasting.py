@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from warehouse.http.events import MEDIA_TYPE as EVENTS
+from warehouse.http.forms import FORM, PART
 from warehouse.http.lasting import Lasting
 from warehouse.http.openapi_components import Json
-from warehouse.http.uploads import FORM, PART, RAW
+from warehouse.http.uploads import RAW
 
 FORM_MODEL = "FileUpload"
 _REFERENCE = f"#/components/schemas/{FORM_MODEL}"
@@ -67,8 +68,9 @@ def _complete_download(content: Json, _: Json) -> None:
     responses = content["responses"]
     whole = responses["200"]
     written = whole.pop("content", {})
-    # What FastAPI writes for lack of anything else.
-    media_types = [each for each in written if each != "application/json"] or ["application/octet-stream"]
+    # An empty schema is what FastAPI writes for lack of anything else.
+    told = [each for each, content in written.items() if each != "application/json" or content.get("schema")]
+    media_types = told or ["application/octet-stream"]
     whole["content"] = {each: {"schema": dict(_BYTES)} for each in media_types}
     whole.setdefault("headers", {}).update(_headers(_FILE))
     responses["206"] = {

@@ -74,7 +74,7 @@ def fault(response: Response) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
 async def test_a_form_is_read_however_it_is_cut(desk: Desk, size: int) -> None:
-    response = await desk.post(part(more="Content-Type: text/csv\r\n") + END, size)
+    response = await desk.post(part(more="Content-Type: Text/CSV; charset=utf-8\r\n") + END, size)
     assert response.json() == {"name": "a.csv", "media_type": "text/csv"}
     assert desk.shelf.kept == kept("a.csv", CONTENT)
 
@@ -187,7 +187,9 @@ async def test_a_form_with_a_fault_is_refused_by_name_and_nothing_kept(
     assert desk.shelf.discarded == desk.shelf.begun
 
 
-@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'x' * 71}"])
+@pytest.mark.parametrize(
+    "boundary", ["", "; boundary=", f"; boundary={'x' * 71}", f"{';' * 1000}; boundary={BOUNDARY}"]
+)
 async def test_a_form_needs_a_boundary_of_a_sensible_length(desk: Desk, boundary: str) -> None:
     response = await desk.post(part() + END, content_type=f"multipart/form-data{boundary}")
     assert fault(response) == (400, "Content-Type", "boundary")
