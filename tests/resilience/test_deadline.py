@@ -1,6 +1,7 @@
 """Deadlines travel, and nothing is begun after them."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from warehouse.resilience import (
     detached,
     remaining,
 )
+from warehouse.resilience.deadlines import Deadline, current
 
 
 async def time_left() -> float | None:
@@ -29,6 +31,24 @@ def now() -> float:
 
 def test_outside_there_is_none() -> None:
     assert remaining() is None
+
+
+@in_virtual_time
+async def test_whoever_has_set_a_deadline_may_put_it_off_also_for_tasks_that_have_begun() -> None:
+    loop = asyncio.get_running_loop()
+    moment = Deadline(loop.time() + 1, loop.time)
+    current.set(moment)
+
+    async def works() -> None:
+        await asyncio.sleep(0.5)
+        await a_policy(timeout=100.0).call(asyncio.sleep, 50)
+
+    begun = asyncio.create_task(works())
+    moment.at = math.inf
+    await begun
+    moment.at = loop.time() + 1
+    with pytest.raises(DeadlineExceeded):
+        await works()
 
 
 def test_a_deadline_counts_down_and_ends_with_its_block() -> None:
