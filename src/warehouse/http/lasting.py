@@ -35,7 +35,8 @@ def takes_upload(endpoint: F) -> F:
 
 
 def sends_events(endpoint: F) -> F:
-    """Marks an endpoint of a GET that answers by `http.events.event_stream`; its response model is the events' data."""
+    """Marks an endpoint of a GET that answers by `http.events.event_stream`; its response model is that of the events'
+    data."""
     return _marked(endpoint, Lasting.EVENTS)
 
 

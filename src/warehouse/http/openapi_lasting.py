@@ -1,5 +1,6 @@
 """What the OpenAPI document says of work that is done later, and of files and events."""
 
+import copy
 from collections.abc import Callable, Mapping
 
 from warehouse.http.events import MEDIA_TYPE as EVENTS
@@ -24,6 +25,9 @@ _FILE: Mapping[str, str] = {
     "ETag": "The version of the file, for If-None-Match and If-Range.",
 }
 _PART: Mapping[str, str] = {**_FILE, "Content-Range": "Which part of the file it is (RFC 9110, 14.4)."}
+_NAMED: Mapping[str, str] = {
+    "Content-Disposition": 'Names a file that comes without a form: `attachment; filename="a.csv"`.'
+}
 _ASKED: Mapping[str, str] = {
     "Range": "The part of the file that is wanted, as in `bytes=1000-`.",
     "If-Range": "The ETag that the part is to be of; of any other file the whole is sent.",
@@ -55,13 +59,17 @@ def _complete_upload(content: Json, schemas: Json) -> None:
     }
     media_types = {FORM: {"schema": {"$ref": _REFERENCE}}, **{each: {"schema": dict(_BYTES)} for each in RAW}}
     content["requestBody"] = {"required": True, "content": media_types}
+    # With several bodies openapi-python-client forgets an import, unless something else is optional too.
+    _add_parameters(content, _NAMED)
 
 
 def _complete_events(content: Json, _: Json) -> None:
-    """The schema is that of the events' data, for which OpenAPI 3.1 has no other place."""
+    """A stream is a text, and what generated clients take it for; the model of the events' data is named beside it."""
     response = content["responses"]["200"]
-    schema = response.pop("content", {}).get("application/json", {}).get("schema") or {"type": "string"}
-    response["content"] = {EVENTS: {"schema": schema}}
+    schema = response.pop("content", {}).get("application/json", {}).get("schema", {})
+    response["content"] = {EVENTS: {"schema": {"type": "string"}}}
+    if "$ref" in schema:
+        response["description"] = f"Events, the data of each a `{schema['$ref'].rpartition('/')[2]}` as JSON."
 
 
 def _complete_download(content: Json, _: Json) -> None:
@@ -70,17 +78,26 @@ def _complete_download(content: Json, _: Json) -> None:
     written = whole.pop("content", {})
     # An empty schema is what FastAPI writes for lack of anything else.
     told = [each for each, content in written.items() if each != "application/json" or content.get("schema")]
-    media_types = told or ["application/octet-stream"]
-    whole["content"] = {each: {"schema": dict(_BYTES)} for each in media_types}
+    bodies = {each: {"schema": _schema(each)} for each in told or ["application/octet-stream"]}
+    whole["content"] = bodies
     whole.setdefault("headers", {}).update(_headers(_FILE))
     responses["206"] = {
         "description": "The part that was asked for.",
         "headers": _headers(_PART),
-        "content": {each: {"schema": dict(_BYTES)} for each in media_types},
+        "content": copy.deepcopy(bodies),
     }
+    _add_parameters(content, _ASKED)
+
+
+def _schema(media_type: str) -> Json:
+    # Generated clients decode what is a text, and would fail to make bytes of it.
+    return {"type": "string"} if media_type.startswith("text/") else dict(_BYTES)
+
+
+def _add_parameters(content: Json, texts: Mapping[str, str]) -> None:
     content.setdefault("parameters", []).extend(
         {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
-        for name, text in _ASKED.items()
+        for name, text in texts.items()
     )
 
 
