@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import orjson
 
 from warehouse.errors import FieldError, Invalid, TooLarge
+from warehouse.exchange.cells import restored
 from warehouse.exchange.compression import decompressed
 
 COMPRESSED = (".gz", ".zst")
@@ -118,7 +119,8 @@ def _invalid(code: str, detail: str) -> Invalid:
 
 
 class CsvTable:
-    """RFC 4180 with a header: commas, double quotes, and any of the three line endings."""
+    """RFC 4180 with a header: commas, double quotes, and any of the three line endings. A cell that was neutralised
+    (`warehouse.exchange.cells`) is read as what it was."""
 
     def __init__(self, blocks: Iterable[list[bytes]], limits: ReadingLimits) -> None:
         self.line = 0
@@ -134,7 +136,7 @@ class CsvTable:
             if isinstance(fields, RowError):
                 yield fields
             elif len(fields) == width:
-                yield Row(self.line, dict(zip(columns, fields, strict=True)))
+                yield Row(self.line, dict(zip(columns, map(restored, fields), strict=True)))
             elif fields:
                 detail = f"The row has {len(fields)} fields, the header {width}."
                 yield RowError(self.line, None, "ragged", detail)
