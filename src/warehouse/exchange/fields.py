@@ -8,6 +8,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from warehouse import lengths
 from warehouse.clock import EARLIEST
 from warehouse.exchange.tables import Flaw, RowError
@@ -177,14 +179,37 @@ def _date_text(moment: datetime) -> str:
 
 
 def barcodes(raw: Any) -> tuple[str, ...]:
-    """Several stand side by side with `|` between them, or in a JSON list."""
-    parts = raw.split("|") if isinstance(raw, str) else raw
+    """Several stand side by side with `|` between them, or in a JSON list, also where that is text."""
+    parts = _barcode_texts(raw) if isinstance(raw, str) else raw
     if not isinstance(parts, list):
         raise Fault("invalid", "Must be text.")
     found = dict.fromkeys(code for code in map(_barcode, parts) if code)
     if len(found) > lengths.BARCODES:
         raise Fault("too_many", f"There are {len(found)} of them; at most {lengths.BARCODES} are kept.")
     return tuple(found)
+
+
+def _barcode_texts(raw: str) -> list[Any]:
+    found = _json(raw) if raw.lstrip().startswith("[") else None
+    return found if isinstance(found, list) else raw.split("|")
+
+
+def json_object(raw: Any) -> dict[str, Any]:
+    """An object, or the text of one; nothing is an empty one."""
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return {}
+    found = _json(raw) if isinstance(raw, str) else raw
+    if not isinstance(found, dict):
+        raise Fault("invalid", "Must be an object.")
+    return found
+
+
+def _json(raw: str) -> Any:
+    """None where it is not JSON."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
 
 
 _barcode = text(lengths.BARCODE)
@@ -209,3 +234,12 @@ def attribute(raw: Any) -> str | int | float | bool:
         raise Fault("invalid", "Must be text, a number, or true or false.")
     value: str = _attribute_text(raw)
     return value
+
+
+def exact_attribute(raw: Any) -> str | int | float | bool:
+    """A JSON scalar as it is, text with all its blanks and line ends."""
+    if not isinstance(raw, str):
+        return attribute(raw)
+    if len(raw) > lengths.ATTRIBUTE_VALUE:
+        raise Fault("too_long", f"Has {len(raw)} characters; at most {lengths.ATTRIBUTE_VALUE} are kept.")
+    return raw

@@ -18,6 +18,8 @@ from warehouse.exchange.fields import (
     barcodes,
     choice,
     day,
+    exact_attribute,
+    json_object,
     member,
     missing,
     moment,
@@ -52,6 +54,9 @@ PRODUCT_READERS: Mapping[str, Reader] = {
     "negative_stock": member(NegativeStock),
     "status": member(ProductStatus),
 }
+NOT_IMPORTED = ("id", "version", "created_at", "updated_at")
+"""Of a product as exports have it; these are made anew."""
+PRODUCT_COLUMNS = frozenset((*PRODUCT_READERS, *NOT_IMPORTED, "attributes"))
 WAREHOUSE_READERS: Mapping[str, Reader] = {
     "warehouse": text(lengths.CODE),
     "warehouse_name": text(lengths.PLACE_NAME),
@@ -89,15 +94,18 @@ class RowReader(Protocol[Item]):
 
 
 class ProductRows:
-    """Columns that are not a product's fields are attributes. `columns` None: each row names its own, and may hold
-    several in an object named `attributes`."""
-
-    ignored: Collection[str] = ()
+    """Columns that are not a product's fields are attributes; several may also stand in `attributes`, in a JSON object.
+    `columns` None: each row names its own."""
 
     def __init__(self, columns: Sequence[str] | None) -> None:
         _require(columns, ["sku"])
         self._readers = _present(PRODUCT_READERS, columns)
         self._attributes = None if columns is None else _attribute_columns(columns)
+        self._ignored = {name for name in NOT_IMPORTED if columns and name in columns}
+
+    @property
+    def ignored(self) -> Collection[str]:
+        return sorted(self._ignored)
 
     def read(self, row: Row) -> ProductChange | list[RowError]:
         fields, errors = read_fields(row.line, row.values, self._readers, never_null=("sku", "name"))
@@ -119,13 +127,16 @@ class ProductRows:
         if self._attributes is not None:
             attributes, faults = read_fields(row.line, row.values, self._attributes, never_null=())
         else:
-            attributes, faults = _json_attributes(row)
-        errors += faults
-        return attributes
+            self._ignored.update(name for name in NOT_IMPORTED if name in row.values)
+            names = [name for name in row.values if name not in PRODUCT_COLUMNS]
+            attributes, faults = _named_attributes(row.line, {name: row.values[name] for name in names})
+        nested, more = _nested_attributes(row)
+        errors += [*faults, *more]
+        return attributes | nested
 
 
 def _attribute_columns(columns: Sequence[str]) -> list[tuple[str, Reader]]:
-    names = [column for column in columns if column not in PRODUCT_READERS]
+    names = [column for column in columns if column not in PRODUCT_COLUMNS]
     for name in names:
         try:
             attribute_key(name)
@@ -134,16 +145,26 @@ def _attribute_columns(columns: Sequence[str]) -> list[tuple[str, Reader]]:
     return [(name, attribute) for name in names]
 
 
-def _json_attributes(row: Row) -> tuple[dict[str, Any], list[RowError]]:
-    values = {name: value for name, value in row.values.items() if name not in PRODUCT_READERS}
-    nested = values.pop("attributes", None)
-    if isinstance(nested, dict):
-        values |= nested
-    elif nested is not None:
-        return {}, [RowError(row.line, "attributes", "invalid", "Must be an object.")]
-    faults = {name: fault for name in values if (fault := _key_fault(row.line, name))}
+def _nested_attributes(row: Row) -> tuple[dict[str, Any], list[RowError]]:
+    try:
+        nested = json_object(row.values.get("attributes"))
+    except Fault as fault:
+        return {}, [RowError(row.line, "attributes", fault.code, fault.detail)]
+    attributes: dict[str, Any] = {}
+    errors: list[RowError] = []
+    for name, value in nested.items():
+        try:
+            attribute_key(name)
+            attributes[name] = None if value is None else exact_attribute(value)
+        except Fault as fault:
+            errors.append(RowError(row.line, name[: lengths.ATTRIBUTE_KEY], fault.code, fault.detail))
+    return attributes, errors
+
+
+def _named_attributes(line: int, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[RowError]]:
+    faults = {name: fault for name in values if (fault := _key_fault(line, name))}
     readers = [(name, attribute) for name in values if name not in faults]
-    attributes, more = read_fields(row.line, values, readers, never_null=())
+    attributes, more = read_fields(line, values, readers, never_null=())
     return attributes, [*faults.values(), *more]
 
 

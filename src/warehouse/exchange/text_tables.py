@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from warehouse.exchange.cells import restored
 from warehouse.exchange.renaming import Renaming
 from warehouse.exchange.tables import ReadingLimits, Row, RowError, check_header, invalid, too_long
 
@@ -34,7 +35,8 @@ def _until_too_long(lines: list[bytes], longest: int) -> list[bytes]:
 
 
 class CsvTable:
-    """RFC 4180 with a header: commas, double quotes, and any of the three line endings."""
+    """RFC 4180 with a header: commas, double quotes, and any of the three line endings. A cell that was neutralised
+    (`warehouse.exchange.cells`) is read as what it was."""
 
     def __init__(self, blocks: Iterable[list[bytes]], limits: ReadingLimits, renaming: Renaming) -> None:
         self.line = 0
@@ -51,7 +53,7 @@ class CsvTable:
             if isinstance(fields, RowError):
                 yield fields
             elif len(fields) == width:
-                values = dict(zip(names, fields, strict=True))
+                values = dict(zip(names, map(restored, fields), strict=True))
                 values.pop("", None)
                 yield Row(self.line, values)
             elif fields:

@@ -81,6 +81,40 @@ def test_json_attributes_may_stand_together() -> None:
     assert codes(read_json(sku="A", attributes=["x"])) == {"attributes": "invalid"}
 
 
+def test_attributes_in_an_object_are_exactly_what_they_are() -> None:
+    exact = {"size": 5, "vegan": True, "note": " two\nlines ", "none": "", "gone": None}
+    assert read_json(sku="A", attributes=exact) == ProductChange("A", {"attributes": exact})
+    assert codes(read_json(sku="A", attributes={"x": "y" * 1025, "": 1, "list": []})) == {
+        "x": "too_long",
+        "": "missing",
+        "list": "invalid",
+    }
+
+
+def test_a_cell_can_hold_an_object_of_attributes() -> None:
+    content = 'sku,attributes,brand\nA,"{""size"": 5, ""sku"": ""x""}",Own\nB,,\nC,{},\n'
+    assert read(content) == [
+        ProductChange("A", {"attributes": {"brand": "Own", "size": 5, "sku": "x"}}),
+        ProductChange("B", {}),
+        ProductChange("C", {}),
+    ]
+    for text in ("Own", "[1]", "5"):
+        assert codes(ProductRows(["sku", "attributes"]).read(Row(2, {"sku": "A", "attributes": text}))) == {
+            "attributes": "invalid"
+        }
+
+
+def test_what_the_service_itself_gives_a_product_is_ignored_and_no_attribute() -> None:
+    reader = ProductRows(["sku", "version", "brand", "id"])
+    assert list(reader.ignored) == ["id", "version"]
+    values = {"sku": "A", "version": "7", "brand": "Own", "id": "x"}
+    assert reader.read(Row(2, values)) == ProductChange("A", {"attributes": {"brand": "Own"}})
+    reader = ProductRows(None)
+    row = {"sku": "A", "created_at": "x", "attributes": {"id": 5}}
+    assert reader.read(Row(1, row)) == ProductChange("A", {"attributes": {"id": 5}})
+    assert list(reader.ignored) == ["created_at"]
+
+
 def test_all_that_is_wrong_with_a_row_is_told_at_once() -> None:
     content = "sku,name,unit,reorder_point,tracking,brand\n  ,br\0ead,a very long unit name,-5,maybe,x\x01\n"
     reader = ProductRows(["sku", "name", "unit", "reorder_point", "tracking", "brand"])
