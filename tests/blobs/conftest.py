@@ -1,24 +1,21 @@
 """Both stores, empty for every test."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
 
-from tests.blobs.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedFs
-from tests.blobs.stage import FolderStage, S3Stage, Stage
+from tests.blobs.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, SeaweedFs
+from tests.blobs.stage import FolderStage, NewS3, S3Stage, Stage
 from warehouse.blobs.bucket import Address, Bucket
 from warehouse.blobs.folder import FolderBlobStore
 from warehouse.blobs.s3 import S3BlobStore
 from warehouse.policies import Overrides, Policies
 
 Kind = Literal["folder", "s3"]
-BUCKET = "blobs"
-
-NewS3 = Callable[..., S3Stage]
 
 
 @pytest.fixture(scope="session")

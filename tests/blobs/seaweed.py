@@ -12,6 +12,7 @@ from tests.process import Process, free_port
 from tests.programs import MissingProgramError
 from tests.servers import HOST
 
+BUCKET = "blobs"
 ACCESS_KEY = "warehouse"
 SECRET_KEY = "the-secret-of-the-tests"  # noqa: S105 (it opens nothing but a server on this machine)
 

@@ -45,6 +45,10 @@ class S3Stage:
         return len(answer.get("Uploads", ()))
 
 
+NewS3 = Callable[..., S3Stage]
+"""At another endpoint, or by another policy."""
+
+
 async def chunked(content: bytes, size: int = 60_000) -> AsyncGenerator[bytes]:
     for start in range(0, len(content), size):
         yield content[start : start + size]

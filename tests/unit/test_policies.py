@@ -47,7 +47,8 @@ def test_statements_have_longer_than_the_locks_that_they_wait_for() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("database_reads", "blobs")])
 def test_only_what_may_be_done_twice_is_retried(name: str) -> None:
-    """Reads stand alone, and a blob is put as a whole; any other call that timed out may have had its effect, and transactions are replayed as a whole."""
+    """Reads stand alone, and so does what is asked of S3; any other call that timed out may have had its effect, and
+    transactions are replayed as a whole."""
     assert settings(name)["attempts"] == 1
 
 

@@ -14,7 +14,14 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from warehouse.errors import Code, NotFound, Unavailable
-from warehouse.resilience import CircuitOpenError, DeadlineExceeded, Policy, ResilienceError, RetryExhaustedError
+from warehouse.resilience import (
+    CircuitOpenError,
+    DeadlineExceeded,
+    Policy,
+    ResilienceError,
+    RetryExhaustedError,
+    detached,
+)
 
 CONNECTIONS = 100
 GRACE_SECONDS = 1.0
@@ -47,9 +54,8 @@ class Bucket:
     def __init__(self, address: Address, policy: Policy) -> None:
         self._address = address
         self._policy = policy
-        self._connecting = asyncio.Lock()
         self._exits = AsyncExitStack()
-        self._client: Any = None
+        self._connecting: asyncio.Task[Any] | None = None
 
     async def call(self, operation: str, **parameters: Any) -> Answer:
         """A method of aiobotocore's client by its name, without the bucket. Bodies are bytes, there and back.
@@ -62,6 +68,8 @@ class Bucket:
             raise _told(error) from error
 
     async def close(self) -> None:
+        if self._connecting is not None:
+            await asyncio.wait((self._connecting,))
         await self._exits.aclose()
 
     async def _attempt(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
@@ -80,11 +88,10 @@ class Bucket:
         return answer
 
     async def _connected(self) -> Any:
-        """Made in the event loop that it is used in, so not before the first call."""
-        async with self._connecting:
-            if self._client is None:
-                self._client = await self._exits.enter_async_context(self._new_client())
-            return self._client
+        """Made in the event loop that it is used in, so not before the first call; and not for that one alone."""
+        if self._connecting is None or (self._connecting.done() and self._connecting.exception()):
+            self._connecting = detached(self._exits.enter_async_context(self._new_client()))
+        return await asyncio.shield(self._connecting)
 
     def _new_client(self) -> Any:
         seconds = self._policy.settings.timeout + GRACE_SECONDS
@@ -130,7 +137,8 @@ def _meaning(error: ClientError, operation: str) -> NotFound | Unavailable:
 def _told(error: ResilienceError | TimeoutError) -> Unavailable:
     match error:
         case RetryExhaustedError(__cause__=Unavailable() as cause):
-            return cause
+            # Not itself: an error that is its own cause is walked through without end.
+            return Unavailable(cause.detail)
         case CircuitOpenError():
             return Unavailable(NO_ANSWER, retry_after=math.ceil(error.retry_after))
         case DeadlineExceeded():

@@ -23,6 +23,8 @@ PART_BYTES = 5 * 1024 * 1024
 """The least that S3 takes for a part; of 10,000 parts it takes no more, so a blob has at most 48 GiB."""
 RANGE_BYTES = 4 * 1024 * 1024
 """Read by one call, so that the policy holds for all of a blob, and a slow reader holds no connection."""
+LISTED = 1000
+"""Told by one call; S3 tells no more."""
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +71,17 @@ class S3BlobStore:
 
     async def purge_partial(self, before: datetime) -> int:
         """They are as old as their beginning. A rule of the bucket (AbortIncompleteMultipartUpload) does the same."""
-        purged = 0
-        async with aclosing(self._uploads()) as uploads:
-            async for each in uploads:
-                if each["Initiated"] < before:
-                    await self._abort(each["Key"], each["UploadId"])
-                    purged += 1
-        return purged
+        purged: set[str] = set()
+        while True:
+            # Always the first page: not every store tells how to go on, and what is aborted is not told again.
+            answer = await self._bucket.call("list_multipart_uploads", Prefix=self._prefix, MaxUploads=LISTED)
+            told = [each for each in answer.get("Uploads", ()) if each["Key"].startswith(self._prefix)]
+            old = {each["UploadId"]: each["Key"] for each in told if each["Initiated"] < before}
+            for upload in old.keys() - purged:
+                await self._abort(old[upload], upload)
+            if old.keys() <= purged or not answer.get("IsTruncated"):
+                return len(purged | old.keys())
+            purged |= old.keys()
 
     async def check(self) -> None:
         await self._bucket.call("head_bucket")
@@ -152,22 +158,12 @@ class S3BlobStore:
     async def _infos(self, prefix: str) -> AsyncGenerator[BlobInfo]:
         after: Mapping[str, str] = {}
         while True:
-            answer = await self._bucket.call("list_objects_v2", Prefix=self._prefix + prefix, **after)
+            answer = await self._bucket.call("list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=LISTED, **after)
             for each in answer.get("Contents", ()):
                 yield BlobInfo(each["Key"].removeprefix(self._prefix), each["Size"], each["LastModified"])
             if not answer.get("IsTruncated"):
                 return
             after = {"ContinuationToken": answer["NextContinuationToken"]}
-
-    async def _uploads(self) -> AsyncGenerator[Mapping[str, Any]]:
-        after: Mapping[str, str] = {}
-        while True:
-            answer = await self._bucket.call("list_multipart_uploads", Prefix=self._prefix, **after)
-            for each in answer.get("Uploads", ()):
-                yield each
-            if not answer.get("IsTruncated"):
-                return
-            after = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
     def _new_file(self, files: ExitStack) -> BinaryIO:
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
