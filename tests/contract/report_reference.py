@@ -16,11 +16,21 @@ from warehouse.exchange.report_model import (
     LowStock,
     MovementSummary,
     ReportClock,
+    ReportKind,
     StockAgeing,
     StockAsOf,
 )
 
 Rows = list[Record]
+
+KINDS: dict[type[Any], ReportKind] = {
+    StockAsOf: ReportKind.STOCK_AS_OF,
+    MovementSummary: ReportKind.MOVEMENT_SUMMARY,
+    LowStock: ReportKind.LOW_STOCK,
+    StockAgeing: ReportKind.STOCK_AGEING,
+    AbcAnalysis: ReportKind.ABC_ANALYSIS,
+    DeadStock: ReportKind.DEAD_STOCK,
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import FreshDatabase
 from tests.contract.ledger import LONG_AGO, Ledger, line, move
-from tests.contract.test_reports import KINDS
+from tests.contract.report_reference import KINDS
 from tests.servers import Backend
 from warehouse.catalogue.model import Product
 from warehouse.clock import utc_now

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -28,9 +29,9 @@ from warehouse.storage.migrations import migrate
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.storage.tables import movements
 
-EACH = 12
+EACH = 24
 """One of so many of the demo's receipts."""
-SALES = 12_000
+SALES = 6_000
 MOMENTS = 20
 SEED = 20170101
 OPENING = datetime(2017, 1, 1, tzinfo=UTC)
@@ -43,6 +44,7 @@ def rows_of(kind: ImportKind) -> list[Values]:
         return [dict(row.values) for row in open_table(stream, file.name, ReadingLimits()) if isinstance(row, FileRow)]
 
 
+@cache
 def demo_cut() -> dict[ImportKind, Sequence[Values]]:
     random = Random(SEED)  # noqa: S311 (not for secrets)
     receipts = rows_of(ImportKind.MOVEMENTS)[::EACH]

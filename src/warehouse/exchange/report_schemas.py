@@ -60,7 +60,9 @@ class StockAsOfInput(ReportInput):
     """What was on hand at a past moment, by product, location and lot."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"as_of": "2026-12-31T23:00:00Z", "clock": "occurred", "include_zero": False}]}
+        json_schema_extra={
+            "examples": [{"as_of": "2025-12-31T23:59:59.999999Z", "clock": "occurred", "include_zero": False}]
+        }
     )
 
     as_of: PastMoment | None = Field(None, description="The moment, movements at it included; by default now.")
@@ -96,7 +98,7 @@ class MovementSummaryInput(RangeInput):
     """What moved on each day, by kind of movement."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}]}
+        json_schema_extra={"examples": [{"from": "2025-11-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}]}
     )
 
     warehouse_id: OnlyWarehouse = None
@@ -139,7 +141,7 @@ class AbcAnalysisInput(RangeInput):
     """Products by how much of them was shipped, in three classes."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"from": "2026-01-01T00:00:00Z", "to": "2027-01-01T00:00:00Z", "by": "units"}]}
+        json_schema_extra={"examples": [{"from": "2025-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "by": "units"}]}
     )
 
     by: Annotated[AbcMeasure, Field(strict=False)] = Field(

@@ -1,7 +1,7 @@
 """Reports: each of one snapshot of the ledger, written row by row."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -40,7 +40,7 @@ class Reporter:
         parameters: ReportParameters,
         format: ReportFormat,
         progress: Progress | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The report piece by piece, in flat memory: a JSON object, or CSV. The parameters are those of the kind.
 
         The snapshot is held until the iterator is exhausted or closed. Raises `Unavailable` and `TransactionConflict`
