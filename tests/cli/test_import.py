@@ -10,6 +10,7 @@ import pytest
 import zstandard
 
 from tests.cli.conftest import Warehouse
+from tests.unit.exchange.workbooks import header, number, of_sheets, row, text, workbook
 
 GOOD = b"sku,name,colour\nA-1,Bread,brown\nA-2,Milk,white\n"
 BAD = b"sku,name,reorder_point\nA-1,Bread,5\n,Nameless,\nA-3,Cake,many\nA-4,,2\n"
@@ -154,3 +155,58 @@ def test_a_file_without_a_sense_is_refused_whole(
     assert reason in run.err
     assert "Traceback" not in run.err
     assert skus(database) == []
+
+
+def test_a_workbook_goes_in(warehouse: Warehouse, folder: Path, database: Path) -> None:
+    content = workbook(header("sku", "name"), row(number(1001), text("Bread")), row(text("A-2"), text("Milk")))
+    (folder / "good.xlsx").write_bytes(content)
+    run = warehouse("import", "products", "good.xlsx")
+    assert (run.status, run.out) == (0, "2 rows, 2 created\n")
+    run = warehouse("import", "products", "-", stdin=content)
+    assert (run.status, run.out) == (0, "2 rows, 2 unchanged\n")
+    assert skus(database) == ["1001", "A-2"]
+
+
+def test_a_sheet_is_named(warehouse: Warehouse, database: Path) -> None:
+    content = of_sheets(One="visible", Two="visible")
+    run = warehouse("import", "products", "-", "--sheet", "Three", stdin=content)
+    assert run.status == 2
+    assert run.err.splitlines()[-1] == "There is no such sheet. The workbook's sheets are: 'One', 'Two'."
+    run = warehouse("import", "products", "-", "--sheet", "Two", stdin=content)
+    assert run.status == 1
+    assert "line 2, name" in run.err
+
+
+def test_columns_get_our_names_and_errors_theirs(warehouse: Warehouse, database: Path) -> None:
+    content = b"a=b,Bezeichnung,Preis,Bestand\nA-1,Bread,5,1\nA-2,Milk,5,x\n"
+    options = ("--map", "a=b=sku", "--map", "Bezeichnung=name", "--map", "Preis=", "--map", "Bestand=reorder_point")
+    run = warehouse("import", "products", "-", *options, stdin=content)
+    assert (run.status, run.out) == (1, "2 rows, 1 created, 1 failed\n")
+    assert "line 3, Bestand: " in run.err
+    assert rows(database, "SELECT sku, name, reorder_point FROM products") == [("A-1", "Bread", 1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--map", "sku"), "--map sku: write FILE_COLUMN=COLUMN."),
+        (("--map", "a=b", "--map", "a=c"), "--map: one column of the file is named twice."),
+        (("--map", "x=name"), "The mapping of column 'x': The header has no such column."),
+        (("--map", "sku=name"), "The mapping of column 'sku': The file has a column 'name' too."),
+        (("--sheet", "One"), "Only an XLSX workbook has sheets to choose from."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_named(
+    options: tuple[str, ...], message: str, warehouse: Warehouse, database: Path
+) -> None:
+    run = warehouse("import", "products", "-", *options, stdin=GOOD)
+    assert (run.status, run.err.splitlines()[-1]) == (2, message)
+
+
+def test_a_dry_run_tells_and_does_nothing(warehouse: Warehouse, database: Path) -> None:
+    run = warehouse("import", "products", "-", "--dry-run", stdin=BAD)
+    assert (run.status, run.out) == (1, "4 rows, 1 created, 3 failed\n")
+    assert "Nothing was written" in run.err
+    assert skus(database) == []
+    run = warehouse("import", "products", "-", "--dry-run", "--atomic", stdin=BAD)
+    assert (run.status, run.out) == (1, "4 rows, 3 failed\n")

@@ -14,7 +14,13 @@ PACKAGE = ROOT / "src/warehouse"
 CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
 ]
-USE_CASES = [path for path in PACKAGE.glob("*/*.py") if "warehouse.unit_of_work import" in path.read_text()]
+USE_CASES = [
+    path
+    for path in PACKAGE.glob("*/*.py")
+    if "warehouse.unit_of_work import" in path.read_text()
+    # Like routers, jobs know how things are written; the layers keep everything else from them.
+    and path.stem != "jobs"
+]
 SLICES = {path.parent.name for path in USE_CASES}
 
 
@@ -24,7 +30,7 @@ def contract(start: str) -> dict[str, Any]:
 
 
 def test_every_slice_is_layered() -> None:
-    assert {"catalogue", "locations", "stock", "exchange", "auth", "commands"} <= SLICES
+    assert {"catalogue", "locations", "stock", "exchange", "auth", "commands", "tasks"} <= SLICES
     assert {f"warehouse.{name}" for name in SLICES} == set(contract("Within a slice")["containers"])
 
 

@@ -85,7 +85,11 @@ GIVEN: dict[str, tuple[str, Callable[[Settings], object], object]] = {
         lambda settings: settings.policy_overrides.get("blobs"),
         {"timeout": 0.1},
     ),
-    "WAREHOUSE_BLOBS_URL": ("s3://bucket/some/prefix/", lambda settings: settings.blobs.place, ("bucket", "some/prefix")),
+    "WAREHOUSE_BLOBS_URL": (
+        "s3://bucket/some/prefix/",
+        lambda settings: settings.blobs.place,
+        ("bucket", "some/prefix"),
+    ),
     "WAREHOUSE_BLOBS_ENDPOINT": (
         "https://s3.example.com:9000",
         lambda settings: settings.blobs.endpoint,

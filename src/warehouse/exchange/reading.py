@@ -101,14 +101,13 @@ def _looked_at(content: bytes) -> _Format:
 
 def _count_lines(pieces: Iterator[bytes], headers: int) -> int:
     """Line ends inside of quotes are not those of rows."""
-    ends, quotes, last = 0, 0, b"\n"
+    feeds, returns, quotes, last = 0, 0, 0, b"\n"
     for piece in pieces:
         parts = piece.split(b'"') if headers else [piece]
-        ends += sum(map(_line_ends, parts[quotes % 2 :: 2]))
+        outside = parts[quotes % 2 :: 2]
+        feeds += sum(part.count(b"\n") for part in outside)
+        if not feeds:
+            returns += sum(part.count(b"\r") for part in outside)
         quotes += len(parts) - 1
         last = piece[-1:] or last
-    return max(0, ends + (last not in b"\r\n") - headers)
-
-
-def _line_ends(text: bytes) -> int:
-    return text.count(b"\n") or text.count(b"\r")
+    return max(0, (feeds or returns) + (last not in b"\r\n") - headers)

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterable
 from mmap import ACCESS_READ, mmap
 from tempfile import TemporaryFile
+from typing import IO
 
 from warehouse.exchange.tables import ReadingLimits, too_large
 from warehouse.exchange.xml_parts import XmlPart
@@ -16,27 +17,16 @@ class SharedStrings:
     """Kept in a file that vanishes with the object: there may be millions of them."""
 
     def __init__(self) -> None:
-        self._file = TemporaryFile()  # noqa: SIM115 (closed in `close`)
         self._ends = array("Q", [0])
         self._texts: mmap | None = None
 
     def fill(self, pieces: Iterable[bytes], limits: ReadingLimits) -> None:
         """From the XML of their part. Raises as `XmlPart` does, and `TooLarge` for too many of them."""
-
-        def add() -> None:
-            xml.end_item()
-            if len(self._ends) > limits.strings:
-                raise too_large(f"The workbook has more than {limits.strings} different texts.")
-            text = unescaped(xml.take_text() or "").encode(errors="surrogatepass")
-            self._file.write(text)
-            self._ends.append(self._ends[-1] + len(text))
-
-        xml = XmlPart(limits.record, {"si": lambda _: xml.begin_item()}, {"si": add})
-        for piece in pieces:
-            xml.feed(piece)
-        self._file.flush()
-        if self._ends[-1]:
-            self._texts = mmap(self._file.fileno(), 0, access=ACCESS_READ)
+        with TemporaryFile() as file:
+            self._write(pieces, limits, file)
+            file.flush()
+            if self._ends[-1]:
+                self._texts = mmap(file.fileno(), 0, access=ACCESS_READ)
 
     def __getitem__(self, number: int) -> str:
         """Raises `IndexError` where there is no such text."""
@@ -47,7 +37,19 @@ class SharedStrings:
     def close(self) -> None:
         if self._texts:
             self._texts.close()
-        self._file.close()
+
+    def _write(self, pieces: Iterable[bytes], limits: ReadingLimits, file: IO[bytes]) -> None:
+        def add() -> None:
+            xml.end_item()
+            if len(self._ends) > limits.strings:
+                raise too_large(f"The workbook has more than {limits.strings} different texts.")
+            text = unescaped(xml.take_text() or "").encode(errors="surrogatepass")
+            file.write(text)
+            self._ends.append(self._ends[-1] + len(text))
+
+        xml = XmlPart(limits.record, {"si": lambda _: xml.begin_item()}, {"si": add})
+        for piece in pieces:
+            xml.feed(piece)
 
 
 def unescaped(text: str) -> str:

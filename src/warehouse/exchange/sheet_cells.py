@@ -89,21 +89,22 @@ class SheetCells:
 
     def _end_cell(self) -> None:
         raw = self._xml.take_text()
-        if not raw:
-            if self._has_formula and raw is None:
-                detail = "The cell has a formula without a value: open the workbook in a spreadsheet program, save it."
-                self._cells.append((self._column, Flaw("formula", detail)))
-            return
         kind = self._cell.get("t", "n")
+        if raw:
+            self._cells.append((self._column, self._value(kind, raw)))
+        elif self._has_formula and (raw is None or kind != "str"):
+            detail = "The cell has a formula without a value: open the workbook in a spreadsheet program and save it."
+            self._cells.append((self._column, Flaw("formula", detail)))
+
+    def _value(self, kind: str, raw: str) -> Cell:
         if kind == "n" and self._cell.get("s") in self._date_styles:
-            value: Cell = _moment(raw, self._epoch)
-        else:
-            value = self._readers.get(kind, _unknown)(raw)
+            return _moment(raw, self._epoch)
+        value = self._readers.get(kind, _unknown)(raw)
         if isinstance(value, str):
             self._size += len(value)
             if self._size > self._longest:
                 raise too_long(self.line, self._longest)
-        self._cells.append((self._column, value))
+        return value
 
     def _shared(self, raw: str) -> Cell:
         try:

@@ -40,7 +40,7 @@ class SpreadsheetTable:
 
     def __iter__(self) -> Iterator[Row | RowError]:
         for line, cells in self._rows:
-            if cells:
+            if not _is_blank(cells):
                 yield self._row(line, cells)
 
     def close(self) -> None:

@@ -39,12 +39,12 @@ class Workbook:
     """Raises `Invalid` for what is no workbook, `TooLarge` beyond the limits, here and in every method."""
 
     def __init__(self, stream: BinaryIO, limits: ReadingLimits) -> None:
+        self._limits = limits
         self._zip = _opened(stream)
         self._parts = {info.filename.lower().lstrip("/"): info for info in self._zip.infolist()}
         self._left = limits.bytes
         if sum(info.file_size for info in self._parts.values()) > limits.bytes:
             raise self._bomb()
-        self._limits = limits
         self._main = self._find_main()
         self._related = self._relations(_relations_of(self._main))
         self.sheets: list[Sheet] = []

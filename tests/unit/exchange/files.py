@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import zstandard
 
 from warehouse.exchange.reading import open_table
+from warehouse.exchange.renaming import Renaming
 from warehouse.exchange.tables import ReadingLimits, Row, RowError, Table
 
 LIMITS = ReadingLimits()
@@ -18,9 +19,15 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def table(content: bytes | str, name: str = "file.csv", limits: ReadingLimits = LIMITS) -> Table:
+def table(
+    content: bytes | str,
+    name: str = "file.csv",
+    limits: ReadingLimits = LIMITS,
+    renaming: Renaming | None = None,
+    sheet: str | None = None,
+) -> Table:
     data = content.encode() if isinstance(content, str) else content
-    return open_table(io.BytesIO(data), name, limits)
+    return open_table(io.BytesIO(data), name, limits, renaming, sheet)
 
 
 def rows(content: bytes | str, name: str = "file.csv", limits: ReadingLimits = LIMITS) -> list[Row | RowError]:

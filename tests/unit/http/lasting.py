@@ -17,7 +17,7 @@ from warehouse.http.lasting import sends_events, sends_file, takes_upload
 from warehouse.http.uploads import received_upload
 from warehouse.resilience import remaining
 
-UPLOAD, EVENTS, FILE = "/v1/imports", "/v1/tasks/1/events", "/v1/tasks/1/result"
+UPLOAD, EVENTS, FILE = "/v1/files", "/v1/channels/1/events", "/v1/files/1"
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Lastings:
         router = APIRouter()
 
         # By the names of operations that there are, for these have roles.
-        @router.post("/v1/imports")
+        @router.post("/v1/files")
         @takes_upload
         async def upsert_products(request: Request) -> Response:
             upload = await received_upload(request)
@@ -119,13 +119,13 @@ class Lastings:
             await self._think()
             return JsonResponse({"name": upload.file_name, "media_type": upload.media_type})
 
-        @router.get("/v1/tasks/{task_id}/events")
+        @router.get("/v1/channels/{task_id}/events")
         @sends_events
         async def list_movements(task_id: str) -> Response:
             await self._think()
             return event_stream(self.news.listen())
 
-        @router.get("/v1/tasks/{task_id}/result")
+        @router.get("/v1/files/{task_id}")
         @sends_file
         async def get_product_snapshot(request: Request, task_id: str) -> Response:
             await self._think()

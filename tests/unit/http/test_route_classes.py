@@ -14,7 +14,19 @@ from warehouse.http.route_classes import RouteClass, RouteClasses, heavy
 from warehouse.http.routes import operations
 from warehouse.settings import DatabaseSettings, Settings
 
-HEAVY = {"get_product_snapshot", "upsert_products", "get_integrity"}
+HEAVY = {
+    "get_product_snapshot",
+    "upsert_products",
+    "get_integrity",
+    "create_import",
+    "create_export",
+    "report_stock_as_of",
+    "report_movement_summary",
+    "report_low_stock",
+    "report_stock_ageing",
+    "report_abc_analysis",
+    "report_dead_stock",
+}
 
 
 @pytest.fixture(scope="module")

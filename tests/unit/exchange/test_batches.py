@@ -1,0 +1,127 @@
+"""Whoever is cancelled leaves no thread behind that reads what is closed."""
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable
+from contextlib import aclosing, closing
+from typing import Any
+
+import pytest
+
+from warehouse.exchange.batches import Batches, ImportFile
+from warehouse.exchange.importing import Importer, ImportKind
+from warehouse.exchange.rows import ProductRows
+from warehouse.exchange.tables import ReadingLimits
+from warehouse.exchange.threads import in_thread
+from warehouse.unit_of_work import UnitOfWork
+
+CONTENT = b"sku,name\n" + b"A,Bread\n" * 200_000
+
+
+class SlowStream(io.BytesIO):
+    """From the read of this number on it waits until it may go on."""
+
+    def __init__(self, first_slow: int) -> None:
+        super().__init__(CONTENT)
+        self._reads_left = first_slow
+        self.reached = threading.Event()
+        self.may_go_on = threading.Event()
+        self.is_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads_left -= 1
+        self.is_read = True
+        try:
+            if self._reads_left < 0:
+                self.reached.set()
+                assert self.may_go_on.wait(30)
+            return super().read(size)
+        finally:
+            self.is_read = False
+
+
+def no_database(*, read_only: bool = False) -> UnitOfWork:
+    raise RuntimeError("no database is needed here")
+
+
+async def cancelled_while_it_waits(work: "asyncio.Task[Any]", stream: SlowStream, times: int) -> None:
+    """Cancel the work; it must not end before the stream is let go of."""
+    await asyncio.to_thread(stream.reached.wait, 30)
+    for _ in range(times):
+        work.cancel()
+        done, _ = await asyncio.wait([work], timeout=0.02)
+        assert not done
+        assert stream.is_read
+    stream.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not stream.is_read
+    stream.close()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("first_slow", [0, 1, 2, 3, 5, 7])
+async def test_a_cancelled_import_ends_when_its_file_is_no_longer_read(first_slow: int, times: int) -> None:
+    stream = SlowStream(first_slow)
+    run = Importer(no_database).run(ImportKind.PRODUCTS, stream, "file.csv", progress=lambda *_: None)
+    await cancelled_while_it_waits(asyncio.create_task(run), stream, times)
+
+
+async def test_whoever_fails_on_a_batch_waits_for_the_thread_that_reads_the_next() -> None:
+    stream = SlowStream(3)
+    file = ImportFile(stream, "file.csv", 0, ReadingLimits(), {}, None)
+
+    async def fail() -> None:
+        with closing(Batches(file, ProductRows, 10_000)) as batches:
+            async with aclosing(batches.ahead()) as ahead:
+                async for _ in ahead:
+                    await asyncio.to_thread(stream.reached.wait, 30)
+                    raise LookupError
+
+    failing = asyncio.create_task(fail())
+    await asyncio.to_thread(stream.reached.wait, 30)
+    done, _ = await asyncio.wait([failing], timeout=0.02)
+    assert not done
+    stream.may_go_on.set()
+    with pytest.raises(LookupError):
+        await failing
+    assert not stream.is_read
+
+
+async def test_a_result_that_comes_too_late_is_discarded() -> None:
+    started, may_end = threading.Event(), threading.Event()
+    discarded: list[str] = []
+
+    def work() -> str:
+        started.set()
+        assert may_end.wait(30)
+        return "late"
+
+    task = asyncio.create_task(in_thread(work, discarded.append))
+    await asyncio.to_thread(started.wait, 30)
+    task.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert discarded == ["late"]
+
+
+async def test_a_thread_that_fails_after_a_cancellation_is_not_heard() -> None:
+    started, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        assert may_end.wait(30)
+        raise LookupError
+
+    task = asyncio.create_task(in_thread(work, _never))
+    await asyncio.to_thread(started.wait, 30)
+    task.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def _never(result: Callable[[], None] | None) -> None:
+    raise AssertionError(result)
