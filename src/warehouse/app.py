@@ -14,6 +14,7 @@ from warehouse.auth.router import router as api_keys
 from warehouse.cache.decorator import Kind
 from warehouse.catalogue.router import router as products
 from warehouse.container import Container
+from warehouse.exchange.router import router as exchange
 from warehouse.http.access import admit, check_access_table
 from warehouse.http.admission import AdmissionMiddleware
 from warehouse.http.authentication import AuthenticationMiddleware
@@ -41,6 +42,7 @@ from warehouse.locations.router import router as locations
 from warehouse.settings import Settings, load_settings
 from warehouse.stock.reservation_router import router as reservations
 from warehouse.stock.router import router as stock
+from warehouse.tasks.router import router as tasks
 from warehouse.tasks.worker import run_in_process
 
 
@@ -108,13 +110,17 @@ def _provide(app: FastAPI, parts: Container) -> None:
     app.state.reservations = parts.reservations
     app.state.stock_queries = parts.stock_queries
     app.state.api_keys = parts.api_keys
+    app.state.tasks = parts.tasks
+    app.state.uploads = parts.uploads
+    app.state.blobs = parts.blobs
+    app.state.feed = parts.feed
     app.state.registry = parts.policies.registry
     app.state.orders = parts.orders
 
 
 def _route(app: FastAPI, parts: Container) -> None:
     # Routes are tried one after the other: the busiest first.
-    for router in (products, stock, reservations, locations, api_keys, operations):
+    for router in (products, stock, reservations, locations, tasks, exchange, api_keys, operations):
         app.include_router(router, prefix="/v1", dependencies=[Depends(admit)])
     app.include_router(health_router(parts.checks()))
     app.include_router(metrics)

@@ -33,12 +33,14 @@ from warehouse.exchange.importing import ImportKind, ImportReport
 from warehouse.exchange.importing import Progress as ImportProgress
 from warehouse.http.fields import KeyName
 from warehouse.http.logging import configure_logging
+from warehouse.http.worker_health import health_served
 from warehouse.ids import stable_id
 from warehouse.serving import AddressTakenError, check_address, redis_for_processes
 from warehouse.serving import serve as serve_application
 from warehouse.settings import Settings, SettingsError, load_settings
 from warehouse.storage.failures import translate
 from warehouse.storage.migrations import migrate as migrate_database
+from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.worker import run_worker
 
 T = TypeVar("T")
@@ -106,15 +108,37 @@ def demo(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         serve_application(settings, host, port, 1, ready=lambda: _announce(host, port, secret))
 
 
-@app.command(epilog="Example: warehouse worker")
-def worker() -> None:
-    """Work on background jobs until told to stop."""
+@app.command(epilog="Example: warehouse worker --queues short --concurrency 8 --health-port 8001")
+def worker(
+    queues: Annotated[str, typer.Option(help="Whose tasks to do, with commas between: short, long.")] = "short,long",
+    concurrency: Annotated[int | None, typer.Option(help="Tasks of each queue at once.", min=1, max=1000)] = None,
+    health_host: Annotated[str, typer.Option(help="Address to answer /livez, /readyz and /metrics at.")] = "127.0.0.1",
+    health_port: Annotated[int | None, typer.Option(help="Port for that; none by default.", min=1, max=65535)] = None,
+) -> None:
+    """Work on background tasks until told to stop; then let those that run end, for half a minute at most."""
     settings = load_settings()
     configure_logging(settings.log_level)
     if not settings.redis.url:
         _fail("WAREHOUSE_REDIS_URL: set it; without it the server runs the worker itself.")
+    chosen = _queues(queues)
+    if health_port is not None:
+        check_address(health_host, health_port)
 
-    _with_container(settings, lambda container: run_worker(settings.redis.url, container.duties()))
+    async def work(container: Container) -> None:
+        duties = container.duties(chosen, concurrency)
+        if health_port is None:
+            return await run_worker(settings.redis.url, duties)
+        async with health_served(container.checks(), health_host, health_port) as drain:
+            return await run_worker(settings.redis.url, duties, drain)
+
+    _with_container(settings, work)
+
+
+def _queues(text: str) -> list[TaskQueue]:
+    try:
+        return list(dict.fromkeys(TaskQueue(name.strip()) for name in text.split(",")))
+    except ValueError:
+        _fail(f"--queues: choose among {', '.join(TaskQueue)}.")
 
 
 @app.command(epilog="Example: WAREHOUSE_DATABASE_URL=mysql+aiomysql://user:secret@host/warehouse warehouse migrate")

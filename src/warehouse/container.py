@@ -1,6 +1,7 @@
 """The composition root: the one place that chooses backends."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from redis.backoff import NoBackoff
 
 from warehouse import metrics
 from warehouse.auth.service import ApiKeyService
+from warehouse.blobs.choosing import make_blob_store
 from warehouse.cache import tags
 from warehouse.cache.decorator import Kind
 from warehouse.cache.fence import Fence
@@ -19,7 +21,12 @@ from warehouse.cache.redis import RedisCacheStore
 from warehouse.cache.segments import SegmentCache
 from warehouse.catalogue.service import CatalogueService
 from warehouse.commands.service import CommandRunner
+from warehouse.exchange.exporting import Exporter
 from warehouse.exchange.importing import Importer
+from warehouse.exchange.jobs import Exchange
+from warehouse.exchange.reporting import Reporter
+from warehouse.exchange.sql_exports import SqlSnapshotFactory
+from warehouse.exchange.sql_reports import SqlReportSnapshots
 from warehouse.http.health import Check
 from warehouse.limiting import Limiter
 from warehouse.locations.service import LocationService
@@ -37,10 +44,13 @@ from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.tasks.arq_queue import ArqJobQueue
+from warehouse.tasks.following import TaskFeed
 from warehouse.tasks.model import TaskQueue
+from warehouse.tasks.purging import Purge
 from warehouse.tasks.running import TaskRunner
 from warehouse.tasks.service import TaskService
 from warehouse.tasks.sweeping import Sweep
+from warehouse.tasks.uploading import TaskUploads
 from warehouse.tasks.worker import Duties, Duty
 
 REDIS_CONNECTIONS = 20
@@ -76,12 +86,20 @@ class Container:
         self.importer = Importer(self.uow)
         self.redis = _redis(settings.redis.url, REDIS_SECONDS) if settings.redis.url else None
         self.job_queue = ArqJobQueue(self.redis, self.policies.queue) if self.redis else None
+        self.blobs = make_blob_store(settings, self.policies)
         self.tasks = TaskService(self.uow, self.commands, self.job_queue, settings.jobs.queued)
+        self.uploads = TaskUploads(self.tasks, self.blobs)
+        self.feed = TaskFeed(self.uow)
+        self.purge = Purge(self.uow, self.blobs, timedelta(days=settings.jobs.kept_days))
+        self.exporter = Exporter(SqlSnapshotFactory(self.database))
+        self.reporter = Reporter(SqlReportSnapshots(self.database))
         self.limiter = Limiter(self.redis, self.policies.rate_limit) if settings.rate_limit.enabled else None
 
     async def close(self) -> None:
         if self.limiter is not None:
             await self.limiter.close()
+        await self.feed.close()
+        await self.blobs.close()
         await self.api_keys.close()
         await self.invalidator.close()
         if self.store is not None:
@@ -104,16 +122,27 @@ class Container:
         if self.job_queue is None:
             raise RuntimeError("a worker needs Redis")
         return Duties(
-            runner=TaskRunner(self.uow, {}),
+            runner=TaskRunner(self.uow, self._exchange().kinds()),
             sweep=Sweep(self.uow, self.job_queue),
-            regular=[Duty("expire_reservations", self.reservations.expire_due, second=frozenset(range(0, 60, 5)))],
+            regular=self._regular_duties(),
             queues=queues,
             at_once=at_once or self.settings.jobs.concurrency,
         )
 
+    def _exchange(self) -> Exchange:
+        return Exchange(self.uow, self.blobs, self.importer, self.exporter, self.reporter)
+
+    def _regular_duties(self) -> Sequence[Duty]:
+        return [
+            Duty("expire_reservations", self.reservations.expire_due, second=frozenset(range(0, 60, 5))),
+            Duty("purge_answers", self.purge.answers, minute=frozenset({7})),
+            Duty("purge_tasks", self.purge.tasks, minute=frozenset({17})),
+            Duty("purge_orphans", self.purge.orphans, minute=frozenset({27})),
+        ]
+
     def checks(self) -> dict[str, Check]:
         """What /readyz asks."""
-        checks: dict[str, Check] = {"database": self._check_database}
+        checks: dict[str, Check] = {"database": self._check_database, "blobs": self.blobs.check}
         if self.redis is not None:
             checks["redis"] = partial(self.policies.queue.call, self._ping)
         return checks

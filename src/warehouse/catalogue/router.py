@@ -1,18 +1,18 @@
 """Products over HTTP."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import StringConstraints, ValidationError
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from warehouse import lengths
 from warehouse.cache import tags
 from warehouse.cache.decorator import Kind, cached
+from warehouse.catalogue.batch import UPSERT_PRODUCTS, Batch
 from warehouse.catalogue.model import (
     ProductDraft,
     ProductFilter,
@@ -29,21 +29,22 @@ from warehouse.catalogue.schemas import (
     ProductRead,
     ProductSnapshot,
     ProductUpdate,
-    ProductUpsert,
     RawBatch,
     fields_given,
 )
 from warehouse.catalogue.service import CatalogueService
 from warehouse.catalogue.snapshot import NDJSON
-from warehouse.catalogue.upserting import ProductChange, UpsertResult
-from warehouse.errors import FieldError
 from warehouse.http.conditional import IfMatch, changed_response, created_headers, read_response
 from warehouse.http.idempotency import OptionalKey, command_for, json_answer, to_response
+from warehouse.http.json import encode
 from warehouse.http.pagination import Cursor, Limit, PageScope, decode_cursor, json_page_response
+from warehouse.http.prefer import APPLIED, RespondAsync
 from warehouse.http.route_classes import heavy
 from warehouse.http.snapshots import Snapshots
-from warehouse.http.validation import field_errors
-from warehouse.upserts import UpsertStatus
+from warehouse.tasks.model import TaskDraft, TaskQueue
+from warehouse.tasks.router import Uploads, accepted
+from warehouse.tasks.schemas import TaskRead
+from warehouse.tasks.uploading import TaskUploads
 
 router = APIRouter(tags=["products"])
 
@@ -101,19 +102,29 @@ async def create_product(request: Request, catalogue: Catalogue, key: OptionalKe
     return to_response(await catalogue.create(command, draft))
 
 
-@router.post("/products/batch", response_model=BatchRead)
+@router.post(
+    "/products/batch",
+    response_model=BatchRead,
+    responses={202: {"model": TaskRead, "description": "With `Prefer: respond-async`: the task that does it."}},
+)
 @heavy
-async def upsert_products(request: Request, catalogue: Catalogue, key: OptionalKey, body: ProductBatch) -> Response:
+async def upsert_products(
+    request: Request,
+    catalogue: Catalogue,
+    uploads: Uploads,
+    key: OptionalKey,
+    respond_async: RespondAsync,
+    body: ProductBatch,
+) -> Response:
     """Make or change up to 5,000 products by their SKUs. Each row fares by itself; the answer tells how."""
     rows: list[Any] = list(body.products)
-    changes, faults = _read_rows(rows)
+    if respond_async:
+        return await _upsert_later(request, uploads, key, rows)
+    batch = Batch(rows)
     command = command_for(
-        request,
-        key,
-        RawBatch(rows),
-        success=lambda results: json_answer(_fates(rows, list(changes), results, faults), 200, {}),
+        request, key, RawBatch(rows), success=lambda results: json_answer(batch.document(results), 200, {})
     )
-    return to_response(await catalogue.upsert(command, list(changes.values())))
+    return to_response(await catalogue.upsert(command, batch.changes))
 
 
 @router.get("/products/snapshot", response_model=ProductSnapshot, responses=LINES)
@@ -164,36 +175,11 @@ def _position(product: dict[str, Any], column: str) -> Sequence[Any]:
     return value, UUID(product["id"])
 
 
-def _read_rows(rows: Sequence[Any]) -> tuple[dict[int, ProductChange], dict[int, list[FieldError]]]:
-    """The rows that are valid and what is wrong with the others, by index."""
-    changes: dict[int, ProductChange] = {}
-    faults: dict[int, list[FieldError]] = {}
-    for index, row in enumerate(rows):
-        try:
-            read = ProductUpsert.model_validate(row)
-        except ValidationError as error:
-            faults[index] = field_errors(error, row)
-        else:
-            fields = fields_given(read)
-            changes[index] = ProductChange(fields.pop("sku"), fields)
-    return changes, faults
+async def _upsert_later(request: Request, uploads: TaskUploads, key: str | None, rows: list[Any]) -> Response:
+    command = command_for(request, key, RawBatch(rows), success=accepted(request, APPLIED))
+    draft = TaskDraft(UPSERT_PRODUCTS, TaskQueue.SHORT, {})
 
+    async def chunks() -> AsyncIterator[bytes]:
+        yield encode(rows)
 
-def _fates(
-    rows: Sequence[Any],
-    indexes: Sequence[int],
-    results: Sequence[UpsertResult],
-    faults: dict[int, list[FieldError]],
-) -> dict[str, Any]:
-    fates = [replace(result, index=index) for index, result in zip(indexes, results, strict=True)]
-    fates += [
-        UpsertResult(index, _sku(rows[index]), UpsertStatus.FAILED, None, None, faults[index]) for index in faults
-    ]
-    fates.sort(key=lambda fate: fate.index)
-    counts = {status.value: sum(fate.status is status for fate in fates) for status in UpsertStatus}
-    return {**counts, "results": fates}
-
-
-def _sku(row: Any) -> str:
-    sku = row.get("sku") if isinstance(row, dict) else None
-    return sku if isinstance(sku, str) else ""
+    return to_response(await uploads.submit(draft, chunks(), lambda _: command))

@@ -22,3 +22,7 @@ class CommandRepository(Protocol):
     async def mark_reversed(self, command_id: UUID, reversal_id: UUID, at: datetime) -> bool:
         """Note that `reversal_id` reverses `command_id`; False where another command has reversed it already."""
         ...
+
+    async def remove_before(self, moment: datetime, limit: int) -> int:
+        """Forget the answers of commands recorded before, so many at most; how many they were."""
+        ...

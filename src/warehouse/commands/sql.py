@@ -3,7 +3,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from warehouse.commands.model import Answer, Command, CommandRecord
@@ -70,6 +70,13 @@ class SqlCommandRepository:
 
     async def mark_reversed(self, command_id: UUID, reversal_id: UUID, at: datetime) -> bool:
         return await self._insert(reversals, {"command_id": command_id, "reversal_id": reversal_id, "recorded_at": at})
+
+    async def remove_before(self, moment: datetime, limit: int) -> int:
+        old = select(commands.c.id).where(commands.c.recorded_at < moment).order_by(commands.c.recorded_at)
+        ids = (await self._connection.execute(old.limit(limit))).scalars().all()
+        if ids:
+            await self._connection.execute(delete(commands).where(commands.c.id.in_(ids)))
+        return len(ids)
 
     async def _insert(self, table: Table, values: dict[str, object]) -> bool:
         try:

@@ -33,6 +33,10 @@ class ReportFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
 
+    @property
+    def media_type(self) -> str:
+        return "application/json" if self is ReportFormat.JSON else "text/csv; charset=utf-8"
+
 
 class ReportClock(StrEnum):
     """By when movements happened, or by when they were written."""

@@ -37,6 +37,7 @@ TAGS = (
     {"name": "stock", "description": "How much of it is where, and how that came to be."},
     {"name": "commands", "description": "What changes stock: all lines of a command take effect, or none."},
     {"name": "reservations", "description": "Stock that is promised until a time."},
+    {"name": "tasks", "description": "Work that takes longer than a request: handed in, followed, fetched."},
     {"name": "api-keys", "description": "Who may ask."},
     {"name": "operations", "description": "How the service is doing."},
 )

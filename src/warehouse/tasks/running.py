@@ -48,7 +48,8 @@ class Running:
         self.is_finished = True
 
 
-Handler = Callable[[Running], Awaitable[TaskResult | None]]
+Handler = Callable[[Running], Awaitable[TaskResult | TaskEnding | None]]
+"""Gives what the task has made, or how it ends where that is not well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ class TaskRunner:
             return _failed(running, Code.TIMEOUT, f"It took longer than {kind.seconds:.0f} seconds.")
         except Exception as error:  # noqa: BLE001 (whatever a handler raises is told in the task)
             return _refusal(running, error)
+        if isinstance(result, TaskEnding):
+            return result
         return TaskEnding(TaskStatus.SUCCEEDED, running.done, running.total, result=result)
 
     async def _settle(self, running: Running, found: "TaskEnding | Exception") -> str:

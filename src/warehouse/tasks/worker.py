@@ -133,14 +133,15 @@ def _cron(duty: Duty) -> CronJob:
     )
 
 
-async def run_worker(redis_url: str, duties: Duties) -> None:
-    """Work until SIGTERM or SIGINT; then let what runs end."""
+async def run_worker(redis_url: str, duties: Duties, on_drain: Callable[[], None] = lambda: None) -> None:
+    """Work until SIGTERM or SIGINT; then call `on_drain`, and let what runs end."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     working = asyncio.create_task(_work_again_and_again(redis_url, duties, told))
     await told.wait()
+    on_drain()
     log.info("worker.draining")
     await working
     log.info("worker.stopped")
