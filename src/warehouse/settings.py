@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -27,7 +27,10 @@ KUBERNETES_LINK = re.compile(r"WAREHOUSE_(SERVICE_(HOST|PORT).*|PORT(_.*)?)")
 ENV_FILE = ".env"
 DATABASES = ("sqlite+aiosqlite", "mysql+aiomysql", "mysql+asyncmy", "mariadb+aiomysql", "postgresql+asyncpg")
 S3_PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,8}/?")
+REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+Secret = TypeVar("Secret", str, SecretStr)
 
 
 class Group(BaseModel):
@@ -192,6 +195,21 @@ class BlobSettings(Group):
         if endpoint and not _is_web_address(endpoint):
             raise ValueError("must have the form https://host:port")
         return endpoint
+
+    @field_validator("region")
+    @classmethod
+    def _a_name(cls, region: str) -> str:
+        if region and not REGION.fullmatch(region):
+            raise ValueError("must be a name like eu-central-1")
+        return region
+
+    @field_validator("access_key", "secret_key")
+    @classmethod
+    def _in_one_piece(cls, key: Secret) -> Secret:
+        text = key.get_secret_value() if isinstance(key, SecretStr) else key
+        if text.split() not in ([], [text]):
+            raise ValueError("must not hold white space")
+        return key
 
     @field_validator("endpoint", "region", "access_key")
     @classmethod

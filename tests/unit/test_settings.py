@@ -113,6 +113,14 @@ GIVEN: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "WAREHOUSE_LOG_LEVEL": ("debug", lambda settings: settings.log_level, "debug"),
 }
 
+NEEDED = {
+    "WAREHOUSE_BLOBS_ENDPOINT": {"WAREHOUSE_BLOBS_URL": "s3://bucket"},
+    "WAREHOUSE_BLOBS_REGION": {"WAREHOUSE_BLOBS_URL": "s3://bucket"},
+    "WAREHOUSE_BLOBS_ACCESS_KEY": {"WAREHOUSE_BLOBS_URL": "s3://bucket", "WAREHOUSE_BLOBS_SECRET_KEY": LEAK},
+    "WAREHOUSE_BLOBS_SECRET_KEY": {"WAREHOUSE_BLOBS_URL": "s3://bucket", "WAREHOUSE_BLOBS_ACCESS_KEY": "AKIA"},
+}
+"""What has to be set as well."""
+
 WRONG = {
     "WAREHOUSE_DATABASE_URL": f"mysql://me:{LEAK}@db/stock",
     "WAREHOUSE_DATABASE_POOL_SIZE": "0",
@@ -147,8 +155,8 @@ WRONG = {
     "WAREHOUSE_BLOBS_URL": f"https://me:{LEAK}@bucket",
     "WAREHOUSE_BLOBS_ENDPOINT": f"https://me:{LEAK}@s3.example.com",
     "WAREHOUSE_BLOBS_REGION": f"eu central {LEAK}",
-    "WAREHOUSE_BLOBS_ACCESS_KEY": "AKIA",
-    "WAREHOUSE_BLOBS_SECRET_KEY": LEAK,
+    "WAREHOUSE_BLOBS_ACCESS_KEY": f"AKIA {LEAK}",
+    "WAREHOUSE_BLOBS_SECRET_KEY": f"{LEAK} ",
     "WAREHOUSE_JOBS_IN_PROCESS": "perhaps",
     "WAREHOUSE_JOBS_CONCURRENCY": "0",
     "WAREHOUSE_JOBS_QUEUED": "many",
@@ -197,14 +205,16 @@ def test_without_any_everything_is_embedded_and_lies_in_var(tmp_path: Path) -> N
 def test_each_is_read_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, read, expected = GIVEN[name]
     assert read(Settings()) != expected
-    monkeypatch.setenv(name, value)
+    for each, text in {**NEEDED.get(name, {}), name: value}.items():
+        monkeypatch.setenv(each, text)
     assert read(load_settings()) == expected
 
 
 @pytest.mark.parametrize("name", GIVEN)
 def test_each_is_read_from_the_env_file(name: str) -> None:
     value, read, expected = GIVEN[name]
-    Path(ENV_FILE).write_text(f"# a comment\nMYSQL_PASSWORD={LEAK}\n{name}={value}\n")
+    lines = [f"{each}={text}" for each, text in {**NEEDED.get(name, {}), name: value}.items()]
+    Path(ENV_FILE).write_text("\n".join(["# a comment", f"MYSQL_PASSWORD={LEAK}", *lines]))
     assert read(load_settings()) == expected
 
 
@@ -377,6 +387,97 @@ def test_a_redis_url_that_leads_nowhere_stops_the_start(url: str, monkeypatch: p
 def test_every_form_of_redis_url_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_REDIS_URL", url)
     assert load_settings().redis.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://me:{LEAK}@bucket",
+        f"s3://bucket?secret={LEAK}",
+        f"s3://bucket/a#{LEAK}",
+        f"https://{LEAK}.s3.amazonaws.com/",
+        f"file:///srv/{LEAK}",
+        f"/srv/{LEAK}",
+        "s3://",
+        "s3:///prefix",
+        "s3://b",
+        "s3://Bucket",
+        "s3://bucket_1",
+        "s3://bucket-",
+        "s3://bucket//prefix",
+        "s3://bucket/../prefix",
+        "s3://bucket/pre fix",
+        "s3://" + "b" * 64,
+    ],
+)
+def test_an_s3_url_that_names_no_bucket_stops_the_start(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", url)
+    message = refusal()
+    assert message.startswith("WAREHOUSE_BLOBS_URL: must ")
+    assert LEAK not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://bucket", ("bucket", "")),
+        ("s3://bucket/", ("bucket", "")),
+        ("s3://my.bucket-2/Warehouse_1/blobs.d", ("my.bucket-2", "Warehouse_1/blobs.d")),
+    ],
+)
+def test_every_form_of_s3_url_is_taken(url: str, place: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", url)
+    assert load_settings().blobs.place == place
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        f"https://me:{LEAK}@host",
+        f"https://host/{LEAK}",
+        f"https://host?{LEAK}",
+        f"ftp://{LEAK}",
+        LEAK,
+        f"https://{LEAK}:port",
+        "https://[host",
+        "https://",
+        "https://host:0",
+    ],
+)
+def test_an_endpoint_that_is_no_address_stops_the_start(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", "s3://bucket")
+    monkeypatch.setenv("WAREHOUSE_BLOBS_ENDPOINT", endpoint)
+    assert refusal() == "WAREHOUSE_BLOBS_ENDPOINT: must have the form https://host:port"
+
+
+@pytest.mark.parametrize("name", ["ENDPOINT", "REGION", "ACCESS_KEY"])
+def test_what_is_said_of_a_bucket_needs_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or all would go to the folder, and nobody would know."""
+    monkeypatch.setenv(f"WAREHOUSE_BLOBS_{name}", GIVEN[f"WAREHOUSE_BLOBS_{name}"][0])
+    assert refusal() == f"WAREHOUSE_BLOBS_{name}: means nothing without WAREHOUSE_BLOBS_URL"
+
+
+@pytest.mark.parametrize("name", ["ACCESS_KEY", "SECRET_KEY"])
+def test_half_of_the_credentials_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", "s3://bucket")
+    monkeypatch.setenv(f"WAREHOUSE_BLOBS_{name}", LEAK)
+    message = refusal()
+    assert message == "WAREHOUSE_BLOBS_SECRET_KEY: must be set together with WAREHOUSE_BLOBS_ACCESS_KEY"
+
+
+def test_credentials_are_in_no_text_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", "s3://bucket")
+    monkeypatch.setenv("WAREHOUSE_BLOBS_ACCESS_KEY", LEAK)
+    monkeypatch.setenv("WAREHOUSE_BLOBS_SECRET_KEY", LEAK)
+    settings = load_settings()
+    assert LEAK not in repr(settings)
+    assert LEAK not in str(settings)
+
+
+def test_s3_without_its_package_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warehouse.settings.find_spec", lambda _: None)
+    monkeypatch.setenv("WAREHOUSE_BLOBS_URL", f"s3://bucket/{LEAK}")
+    assert refusal() == "WAREHOUSE_BLOBS_URL: needs the Python package aiobotocore, which is not installed"
 
 
 def test_settings_cannot_be_changed_but_for_a_copys_patience() -> None:
