@@ -75,7 +75,6 @@ async def test_memory_stays_flat(full: str, form: ExportFormat) -> None:
     )
     output, _ = await process.communicate()
     told = orjson.loads(output)
-    print(form, told)
     assert told["rows"] == ROWS
     assert told["grown"] < LIMITS[form]
     if form in (ExportFormat.CSV, ExportFormat.NDJSON):

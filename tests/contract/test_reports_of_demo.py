@@ -18,11 +18,12 @@ from tests.conftest import FreshDatabase
 from tests.servers import Backend
 from warehouse.demo import DEMO_FILES
 from warehouse.exchange.importing import Importer, ImportKind
-from warehouse.exchange.reading import ReadingLimits, open_table
-from warehouse.exchange.reading import Row as FileRow
+from warehouse.exchange.reading import open_table
 from warehouse.exchange.report_model import ReportClock, ReportFormat, ReportKind, StockAsOf
 from warehouse.exchange.reporting import Reporter
 from warehouse.exchange.sql_reports import SqlReportSnapshots
+from warehouse.exchange.tables import ReadingLimits
+from warehouse.exchange.tables import Row as FileRow
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.migrations import migrate

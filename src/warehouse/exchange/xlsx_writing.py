@@ -1,4 +1,4 @@
-"""Tables as XLSX, written as a stream. Why not with a library: docs/decisions/0016-exports.md."""
+"""Tables as XLSX, written as a stream. Why not with a library: docs/decisions/0019-exports.md."""
 
 from collections.abc import Iterable, Sequence
 from string import ascii_uppercase
