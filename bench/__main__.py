@@ -14,7 +14,7 @@ from pathlib import Path
 import pymysql
 
 from bench.chart import chart
-from bench.groups import catalogue, compression, depth, page, product, rows, stampede, writes
+from bench.groups import catalogue, compression, depth, heavy, page, product, rows, stampede, writes
 from bench.harness import NotMeasuredError, Plan, say
 from bench.load import LoadError
 from bench.machine import facts
@@ -32,6 +32,7 @@ GROUPS: Mapping[str, Callable[[Stage], GroupReport]] = {
     "rows": rows.run,
     "stampede": stampede.run,
     "writes": writes.run,
+    "heavy": heavy.run,
 }
 DOCS = ROOT / "docs"
 TRIALS = ROOT / "var" / "bench"
