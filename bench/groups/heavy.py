@@ -83,7 +83,7 @@ def _report_import(
     report: GroupReport, ours: Database, raw: Database, rows: int, seconds: float, few: float, many: float
 ) -> None:
     for table in ("warehouses", "locations", "balances"):
-        raw.run(f"INSERT INTO {raw.name}.{table} SELECT * FROM {ours.name}.{table}")
+        raw.run(f"INSERT IGNORE INTO {raw.name}.{table} SELECT * FROM {ours.name}.{table}")
     inserted = raw_seconds(ours, raw, "movements")
     ((count,),) = ours.rows("SELECT COUNT(*) FROM movements")
     mine, theirs = rows / seconds, count / inserted
