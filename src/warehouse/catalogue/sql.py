@@ -25,9 +25,9 @@ from warehouse.catalogue.model import (
 )
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import common, for_update, full_text, searchable
+from warehouse.storage.dialects import Statement, common, for_update, full_text, searchable
 from warehouse.storage.json_rows import json_object
-from warehouse.storage.paging import Statement, page_parameters, paged
+from warehouse.storage.paging import page_parameters, paged
 from warehouse.storage.tables import products
 
 CHUNK = 1000

@@ -16,6 +16,7 @@ from warehouse.stock import sql_reading as stock
 from warehouse.stock.model import BalanceFilter, MovementFilter
 from warehouse.storage.connection import Connection
 from warehouse.storage.database import SqlDatabase
+from warehouse.storage.dialects import joined_as_written
 from warehouse.storage.failures import translate
 from warehouse.storage.paging import in_order
 from warehouse.storage.tables import movements, products
@@ -95,13 +96,18 @@ def _products(dialect: str, filters: catalogue.Filters) -> tuple[Select[Any], Se
 @cache
 def _balances(filters: tuple[str, ...]) -> tuple[Select[Any], Select[str]]:
     found = stock.found_balances(filters)
-    return found, stock.balance_rows(found)
+    return found, _straight(stock.balance_rows(found), filters)
 
 
 @cache
 def _movements(filters: tuple[str, ...]) -> tuple[Select[Any], Select[str]]:
     found = stock.found_movements(filters)
-    return found, stock.movement_rows(found, [movements.c.id], descending=False)
+    return found, _straight(stock.movement_rows(found, [movements.c.id], descending=False), filters)
+
+
+def _straight(rows: Select[str], filters: tuple[str, ...]) -> Select[str]:
+    """In the order of the rows' own table, unless it is by others that they are found."""
+    return rows if {"sku", "low"} & set(filters) else joined_as_written(rows)
 
 
 @contextmanager

@@ -4,13 +4,11 @@ SQLAlchemy needs more time to build such a statement than the database does to a
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam
+from sqlalchemy import ColumnElement, Integer, bindparam
 
-from warehouse.storage.dialects import behind
-
-Statement = TypeVar("Statement", bound=Select[Any])
+from warehouse.storage.dialects import Statement, behind
 
 
 def paged(
