@@ -21,6 +21,7 @@ from warehouse.exchange.report_model import (
 )
 from warehouse.stock.model import MovementKind
 from warehouse.stock.sql_reading import expired, lot_or_null, no_longer_held
+from warehouse.storage.dialects import by_sorting
 from warehouse.storage.tables import balances, locations, lots, movements, products, reversals, warehouses
 
 DAY = timedelta(days=1)
@@ -33,7 +34,9 @@ def stock_as_of(parameters: StockAsOf, at: datetime) -> Select[Any]:
     clock = movements.c.occurred_at if parameters.clock is ReportClock.OCCURRED else movements.c.recorded_at
     keys = (movements.c.product_id, movements.c.location_id, movements.c.lot)
     on_hand = func.sum(movements.c.delta)
-    sums = _filtered(select(*keys, on_hand.label("on_hand")), parameters).where(clock <= (parameters.as_of or at))
+    sums = _filtered(by_sorting(select(*keys, on_hand.label("on_hand"))), parameters).where(
+        clock <= (parameters.as_of or at)
+    )
     sums = sums.group_by(*keys) if parameters.include_zero else sums.group_by(*keys).having(on_hand != ZERO)
     held = sums.subquery("held")
     named = (
@@ -105,7 +108,7 @@ def dead_stock(parameters: DeadStock, at: datetime) -> Select[Any]:
     shipped_at = func.max(case((kind == MovementKind.SHIPMENT, moment))).label("last_outflow_at")
     received_at = func.max(case((kind == MovementKind.RECEIPT, moment))).label("last_receipt_at")
     last = (
-        _standing(_filtered(select(*keys, shipped_at, received_at), parameters))
+        _standing(_filtered(by_sorting(select(*keys, shipped_at, received_at)), parameters))
         .where(kind.in_((MovementKind.SHIPMENT, MovementKind.RECEIPT)))
         .group_by(*keys)
         .subquery("last")
@@ -151,7 +154,7 @@ def arrival_names(buckets: Sequence[int]) -> list[str]:
 def shipped(parameters: AbcAnalysis, at: datetime) -> Select[Any]:
     units, lines = func.sum(-movements.c.delta).label("units"), func.count().label("movements")
     gone = (
-        _shipments(select(movements.c.product_id, units, lines), parameters)
+        _shipments(by_sorting(select(movements.c.product_id, units, lines)), parameters)
         .where(movements.c.occurred_at >= parameters.from_, movements.c.occurred_at < (parameters.to or at))
         .group_by(movements.c.product_id)
         .subquery("gone")
@@ -219,7 +222,7 @@ def _outflow(parameters: LowStock, by_warehouse: bool, at: datetime) -> Subquery
     keys = _keys(movements, by_warehouse)
     since = at - parameters.outflow_days * DAY
     return (
-        _shipments(select(*keys, func.sum(-movements.c.delta).label("outflow")), parameters)
+        _shipments(by_sorting(select(*keys, func.sum(-movements.c.delta).label("outflow"))), parameters)
         .where(movements.c.occurred_at > since)
         .group_by(*keys)
         .subquery("outflow")
@@ -247,7 +250,7 @@ def _arrived(parameters: StockAgeing, at: datetime) -> Subquery:
     moment = func.max(movements.c.occurred_at).label("moment")
     edges = [at - (last + 1) * DAY for last in parameters.buckets]
     arrivals = (
-        _standing(_filtered(select(*keys, moment, units.label("units")), parameters))
+        _standing(_filtered(by_sorting(select(*keys, moment, units.label("units"))), parameters))
         .where(
             movements.c.occurred_at > edges[-1],
             movements.c.kind.not_in((MovementKind.SHIPMENT, MovementKind.REVERSAL)),

@@ -67,6 +67,14 @@ def common(dialect: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return func.likelihood(condition, literal_column("0.9")) if dialect == "sqlite" else condition
 
 
+def by_sorting(statement: Select[Any]) -> Select[Any]:
+    """Grouped out of much of a table: left alone, MySQL and MariaDB read it in the order of an index that fits the
+    groups, row by row from everywhere, which takes minutes where the table is larger than memory."""
+    for name in MYSQL_NAMES:
+        statement = statement.prefix_with("SQL_BIG_RESULT", dialect=name)
+    return statement
+
+
 def full_text(dialect: str, words: Sequence[str]) -> Select[Any]:
     """The ids of products in whose `search_text` every one of the words begins a word. Words are letters and digits."""
     if dialect == "postgresql":
