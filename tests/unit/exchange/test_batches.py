@@ -2,13 +2,16 @@
 
 import asyncio
 import io
+import os
 import threading
 from collections.abc import Callable
 from contextlib import aclosing, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.exchange.workbooks import number, row, strings, text, workbook
 from warehouse.exchange.batches import Batches, ImportFile
 from warehouse.exchange.importing import Importer, ImportKind
 from warehouse.exchange.rows import ProductRows
@@ -22,18 +25,19 @@ CONTENT = b"sku,name\n" + b"A,Bread\n" * 200_000
 class SlowStream(io.BytesIO):
     """From the read of this number on it waits until it may go on."""
 
-    def __init__(self, first_slow: int) -> None:
-        super().__init__(CONTENT)
-        self._reads_left = first_slow
+    def __init__(self, first_slow: int, content: bytes = CONTENT) -> None:
+        super().__init__(content)
+        self.reads = 0
+        self._first_slow = first_slow
         self.reached = threading.Event()
         self.may_go_on = threading.Event()
         self.is_read = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._reads_left -= 1
+        self.reads += 1
         self.is_read = True
         try:
-            if self._reads_left < 0:
+            if self.reads > self._first_slow:
                 self.reached.set()
                 assert self.may_go_on.wait(30)
             return super().read(size)
@@ -66,6 +70,34 @@ async def test_a_cancelled_import_ends_when_its_file_is_no_longer_read(first_slo
     stream = SlowStream(first_slow)
     run = Importer(no_database).run(ImportKind.PRODUCTS, stream, "file.csv", progress=lambda *_: None)
     await cancelled_while_it_waits(asyncio.create_task(run), stream, times)
+
+
+def workbook_of_movements() -> bytes:
+    columns = ("timestamp", "type", "sku", "location", "qty")
+    shared = strings(*(f"<t>{name}</t>" for name in columns), *(f"<t>SKU-{index}</t>" for index in range(20_000)))
+    names = [f'<c t="s"><v>{index}</v></c>' for index in range(5)]
+    cells = number(46_000, 1), text("receipt"), '<c t="s"><v>9</v></c>', text("A"), number(5)
+    return workbook(row(*names), *[row(*cells)] * 20_000, shared=shared)
+
+
+def temporary_files() -> set[str]:
+    """Those that are open in this process."""
+    descriptors = Path("/proc/self/fd")
+    links = [os.readlink(descriptor) for descriptor in descriptors.iterdir() if descriptor.is_symlink()]
+    return {link for link in links if link.endswith("(deleted)")}
+
+
+@pytest.mark.parametrize("slow", range(1, 10))
+async def test_a_cancelled_import_leaves_no_temporary_file(slow: int) -> None:
+    counting = SlowStream(10_000, content := workbook_of_movements())
+    before = temporary_files()
+    with pytest.raises(RuntimeError, match="no database"):
+        await Importer(no_database).run(ImportKind.MOVEMENTS, counting, "file.xlsx")
+    assert temporary_files() == before
+    stream = SlowStream(counting.reads * slow // 10, content)
+    run = Importer(no_database).run(ImportKind.MOVEMENTS, stream, "file.xlsx")
+    await cancelled_while_it_waits(asyncio.create_task(run), stream, 1)
+    assert temporary_files() == before
 
 
 async def test_whoever_fails_on_a_batch_waits_for_the_thread_that_reads_the_next() -> None:

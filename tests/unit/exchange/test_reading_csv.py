@@ -1,5 +1,6 @@
 import contextlib
 import io
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,20 @@ def test_a_huge_field_is_reported_and_the_others_are_read() -> None:
 )
 def test_a_header_that_cannot_be_is_refused(header: str | bytes, code: str) -> None:
     assert refusal(header)[0] == code
+
+
+@pytest.mark.parametrize(("columns", "code"), [(1_000_000, "too_long"), (400_000, "too_many")])
+def test_a_million_columns_cost_little_memory(columns: int, code: str) -> None:
+    header = ",".join(["xy"] * columns if code == "too_long" else ["x"] * columns)
+    tracemalloc.start()
+    assert refusal(header)[0] == code
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 1024**2
+
+
+def test_a_row_of_a_million_columns_is_reported_and_the_others_are_read() -> None:
+    assert faults("sku,name\nA" + "," * 1_000_000 + "\nB,milk\n") == [(2, "ragged")]
 
 
 def test_a_header_may_be_all_there_is() -> None:

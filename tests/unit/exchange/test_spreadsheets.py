@@ -24,10 +24,12 @@ from tests.unit.exchange.workbooks import (
     workbook,
 )
 from warehouse.errors import Invalid
+from warehouse.exchange.columns import Column, Content
 from warehouse.exchange.reading import open_table
 from warehouse.exchange.renaming import Renaming
 from warehouse.exchange.sheet_cells import column_index, column_letters
 from warehouse.exchange.tables import Flaw, ReadingLimits, Row, RowError
+from warehouse.exchange.xlsx_writing import XlsxWriter
 
 DATA = Path(__file__).parent / "data"
 NEW_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 (a sheet's times have no zone)
@@ -253,3 +255,14 @@ def test_a_workbook_is_read_from_where_the_stream_stands(tmp_path: Path) -> None
     with path.open("rb") as stream:
         stream.seek(len(b"something before"))
         assert list(open_table(stream, "a.xlsx", ReadingLimits())) == [Row(2, {"sku": "5"})]
+
+
+def test_what_is_exported_is_read() -> None:
+    contents = {"sku": Content.TEXT, "quantity": Content.WHOLE, "expires_on": Content.DAY, "timestamp": Content.MOMENT}
+    writer = XlsxWriter([Column(name, content) for name, content in contents.items()], "movements")
+    row_of = '{"sku": "=1", "quantity": -5, "expires_on": "2026-01-01", "timestamp": "2026-01-01T12:00:00.250000Z"}'
+    exported = writer.begin() + writer.write([row_of]) + writer.end()
+    moment = NEW_YEAR.replace(hour=12, microsecond=250_000)
+    assert values(exported, "file.xlsx") == [
+        {"sku": "=1", "quantity": "-5", "expires_on": NEW_YEAR, "timestamp": moment}
+    ]
