@@ -121,11 +121,13 @@ class TaskRunner:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
-        if work.cancelled():
-            if not pulse.is_asked_to_end:
-                return "superseded"
+        if not work.cancelled():
+            return await self._settle(running, work.result())
+        if pulse.is_superseded:
+            return "superseded"
+        if pulse.is_asked_to_end:
             return await self._end(task, TaskEnding(TaskStatus.CANCELLED, running.done, running.total))
-        return await self._settle(running, work.result())
+        return await self._settle(running, RuntimeError("the work was cancelled by itself"))
 
     async def _interrupted(self, task: Task) -> None:
         await self._give_back(task, free=True)
@@ -188,29 +190,28 @@ class _Pulse:
         self._running = running
         self._work = work
         self.is_asked_to_end = False
+        self.is_superseded = False
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                goes_on = await self._beat()
+                await self._beat()
             except (WarehouseError, ResilienceError) as error:
                 # The fence holds all the same; and who cannot tell that he lives may be taken for dead.
                 log.warning("task.beat_missed id=%s error=%s", self._running.task.id, type(error).__name__)
                 continue
-            if not goes_on:
+            if self.is_superseded or self.is_asked_to_end:
                 self._work.cancel()
                 return
 
-    async def _beat(self) -> bool:
+    async def _beat(self) -> None:
         running, task = self._running, self._running.task
         async with self._uow() as uow:
-            if not await uow.tasks.advance(task.id, task.attempt, running.done, running.total):
-                return False
+            self.is_superseded = not await uow.tasks.advance(task.id, task.attempt, running.done, running.total)
             found = await uow.tasks.get(task.id)
             await uow.commit()
         self.is_asked_to_end = found is not None and found.cancelling
-        return not self.is_asked_to_end
 
 
 def _failed(running: Running, code: str, detail: str) -> TaskEnding:
