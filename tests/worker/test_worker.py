@@ -110,7 +110,7 @@ class TestAProcess:
             with pinned_valkey.up() as client:
 
                 async def is_idle() -> bool:
-                    return not client.exists("warehouse:tasks:short")
+                    return not client.exists("warehouse:duties")
 
                 await sweeps(ledger)
                 # A job that cannot tell Redis of its end is waited for as long as any other.

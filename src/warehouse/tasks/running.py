@@ -11,7 +11,7 @@ from uuid import UUID
 
 from warehouse import metrics
 from warehouse.clock import utc_now
-from warehouse.errors import Code, Unavailable, WarehouseError
+from warehouse.errors import Code, NotFound, Unavailable, WarehouseError
 from warehouse.resilience import ResilienceError, detached
 from warehouse.tasks.model import Superseded, Task, TaskEnding, TaskError, TaskFault, TaskResult, TaskStatus
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
@@ -72,10 +72,14 @@ class TaskRunner:
     async def run(self, task_id: UUID, attempt: int) -> None:
         """The next attempt of a task that has had so many, unless somebody has begun it already.
 
-        Cancelled, it gives the task back, as one whose attempt does not count. Where the end cannot be written the task
-        is left to a sweep.
+        Cancelled, it gives the task back, as one whose attempt does not count. Where the beginning or the end cannot be
+        written the task is left to a sweep. Raises `NotFound`.
         """
-        task = await self._start(task_id, attempt)
+        try:
+            task = await self._start(task_id, attempt)
+        except (Unavailable, ResilienceError) as error:
+            log.warning("task.not_begun id=%s error=%s", task_id, type(error).__name__)
+            return
         if task is None:
             log.info("task.passed_over id=%s attempt=%d", task_id, attempt + 1)
             return
@@ -94,11 +98,12 @@ class TaskRunner:
     @replayed_on_conflict
     async def _start(self, task_id: UUID, attempt: int) -> Task | None:
         async with self._uow() as uow:
-            if not await uow.tasks.start(task_id, attempt, utc_now()):
-                return None
+            is_ours = await uow.tasks.start(task_id, attempt, utc_now())
             task = await uow.tasks.get(task_id)
+            if task is None:
+                raise NotFound("There is no such task.")
             await uow.commit()
-        return task
+        return task if is_ours else None
 
     async def _attempt(self, task: Task) -> str:
         """How it ended, in a word."""
@@ -117,11 +122,13 @@ class TaskRunner:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
-        if work.cancelled():
-            if not pulse.is_asked_to_end:
-                return "superseded"
+        if not work.cancelled():
+            return await self._settle(running, work.result())
+        if pulse.is_superseded:
+            return "superseded"
+        if pulse.is_asked_to_end:
             return await self._end(task, TaskEnding(TaskStatus.CANCELLED, running.done, running.total))
-        return await self._settle(running, work.result())
+        return await self._settle(running, RuntimeError("the work was cancelled by itself"))
 
     async def _interrupted(self, task: Task) -> None:
         await self._give_back(task, free=True)
@@ -147,10 +154,10 @@ class TaskRunner:
 
     async def _settle(self, running: Running, found: "TaskEnding | Exception") -> str:
         task = running.task
-        if running.is_finished:
-            return TaskStatus.SUCCEEDED
         if isinstance(found, TaskEnding):
-            return await self._end(task, found)
+            # Where the transaction in which it ended itself was not committed, something was raised.
+            is_done = running.is_finished and found.status is TaskStatus.SUCCEEDED
+            return found.status if is_done else await self._end(task, found)
         if isinstance(found, Superseded):
             return "superseded"
         log.error("task.failed id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt, exc_info=found)
@@ -171,7 +178,10 @@ class TaskRunner:
     @replayed_on_conflict
     async def _give_back(self, task: Task, *, free: bool) -> None:
         async with self._uow() as uow:
-            await uow.tasks.give_back(task.id, task.attempt, free=free)
+            if await uow.tasks.give_back(task.id, task.attempt, free=free):
+                found = await uow.tasks.get(task.id)
+                if found is not None and found.cancelling:
+                    await uow.tasks.cancel(task.id, utc_now())
             await uow.commit()
 
 
@@ -183,29 +193,28 @@ class _Pulse:
         self._running = running
         self._work = work
         self.is_asked_to_end = False
+        self.is_superseded = False
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                goes_on = await self._beat()
+                await self._beat()
             except (WarehouseError, ResilienceError) as error:
                 # The fence holds all the same; and who cannot tell that he lives may be taken for dead.
                 log.warning("task.beat_missed id=%s error=%s", self._running.task.id, type(error).__name__)
                 continue
-            if not goes_on:
+            if self.is_superseded or self.is_asked_to_end:
                 self._work.cancel()
                 return
 
-    async def _beat(self) -> bool:
+    async def _beat(self) -> None:
         running, task = self._running, self._running.task
         async with self._uow() as uow:
-            if not await uow.tasks.advance(task.id, task.attempt, running.done, running.total):
-                return False
+            self.is_superseded = not await uow.tasks.advance(task.id, task.attempt, running.done, running.total)
             found = await uow.tasks.get(task.id)
             await uow.commit()
         self.is_asked_to_end = found is not None and found.cancelling
-        return not self.is_asked_to_end
 
 
 def _failed(running: Running, code: str, detail: str) -> TaskEnding:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, case, delete, func, insert, literal, 
 from sqlalchemy.types import String
 
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import behind
+from warehouse.storage.dialects import behind, for_update
 from warehouse.storage.tables import task_batches, tasks
 from warehouse.tasks.model import (
     ATTEMPTS,
@@ -86,9 +86,10 @@ class SqlTaskRepository:
         queued = tasks.c.status == QUEUED
         # MySQL would see the new status in what is set after it.
         values = [
+            # Asked again and again it would look as if its worker lived.
+            (tasks.c.beat, tasks.c.beat + case((tasks.c.cancelling, 0), else_=1)),
             (tasks.c.finished_at, case((queued, literal(at, tasks.c.finished_at.type)), else_=null())),
             (tasks.c.cancelling, ~queued),
-            (tasks.c.beat, tasks.c.beat + 1),
             (tasks.c.status, case((queued, literal(TaskStatus.CANCELLED.value, String(16))), else_=tasks.c.status)),
         ]
         statement = update(tasks).where(tasks.c.id == task_id, tasks.c.status.in_([each.value for each in OPEN]))
@@ -121,8 +122,11 @@ class SqlTaskRepository:
         return (await self._connection.execute(statement.limit(limit))).scalars().all()
 
     async def remove(self, task_ids: Collection[UUID]) -> None:
-        await self._connection.execute(delete(task_batches).where(task_batches.c.task_id.in_(task_ids)))
-        await self._connection.execute(delete(tasks).where(tasks.c.id.in_(task_ids)))
+        statement = select(tasks.c.id).where(tasks.c.id.in_(task_ids), tasks.c.finished_at.is_not(None))
+        rows = await self._connection.execute(for_update(self._connection.dialect.name, statement, tasks))
+        ended = rows.scalars().all()
+        await self._connection.execute(delete(task_batches).where(task_batches.c.task_id.in_(ended)))
+        await self._connection.execute(delete(tasks).where(tasks.c.id.in_(ended)))
 
     async def _change(self, conditions: Sequence[ColumnElement[bool]], values: Mapping[str, Any]) -> bool:
         statement = update(tasks).where(*conditions).values({**values, "beat": tasks.c.beat + 1})

@@ -10,15 +10,18 @@ from uuid import UUID
 
 from warehouse import metrics
 from warehouse.clock import utc_now
-from warehouse.errors import WarehouseError
+from warehouse.errors import TransactionConflict, WarehouseError
 from warehouse.resilience import ResilienceError
 from warehouse.tasks.model import OpenTask, TaskError, TaskFault, TaskQueue, TaskStatus
 from warehouse.tasks.queue import Job, JobQueue
-from warehouse.unit_of_work import UnitOfWorkFactory, replayed_on_conflict
+from warehouse.unit_of_work import UnitOfWorkFactory
 
 SWEEP_SECONDS = 2.0
 LEASE_SECONDS = 10.0
 """A task whose row has not changed for so long has no worker any more: one that lives changes it every two seconds."""
+GAP_SECONDS = 5.0
+"""Who has not looked for so long, because the database was away or the process stood still, cannot tell whether the
+others have been at work meanwhile, and begins anew."""
 SETTLED_SECONDS = 2.0
 """Whoever has just written a queued task's row is about to enqueue it."""
 MOST = 1000
@@ -44,6 +47,7 @@ class Sweep:
         self._queue = queue
         self._now = monotonic
         self._seen: dict[UUID, _Seen] = {}
+        self._looked = monotonic()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -52,6 +56,9 @@ class Sweep:
                 await self.once()
             except (WarehouseError, ResilienceError) as error:
                 log.warning("sweep.failed error=%s", type(error).__name__)
+            except Exception:
+                # Without sweeps tasks would be left where they are for good.
+                log.exception("sweep.failed")
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 (so that workers take turns)
 
     async def once(self) -> None:
@@ -61,9 +68,9 @@ class Sweep:
             counts = {queue: await uow.tasks.queued(queue) for queue in TaskQueue}
         self._look(tasks)
         _measure(tasks, counts)
-        for task in tasks:
-            if task.status is TaskStatus.RUNNING and self._unchanged_for(task) >= LEASE_SECONDS:
-                await self._abandoned(task)
+        taken = [task for task in tasks if self._is_abandoned(task) and await self._take_away(task)]
+        self._looked = self._now()
+        await self._queue.enqueue([Job(task.queue, task.id, task.attempt) for task in taken])
         late = await self._queue.missing(list(self._settled(tasks)))
         await self._queue.enqueue(late)
         for job in late:
@@ -72,6 +79,8 @@ class Sweep:
 
     def _look(self, tasks: Sequence[OpenTask]) -> None:
         now, seen = self._now(), self._seen
+        if now - self._looked > GAP_SECONDS:
+            seen = {}
         self._seen = {
             task.id: found
             if (found := seen.get(task.id)) is not None and found.beat == task.beat
@@ -82,34 +91,35 @@ class Sweep:
     def _unchanged_for(self, task: OpenTask) -> float:
         return self._now() - self._seen[task.id].since
 
+    def _is_abandoned(self, task: OpenTask) -> bool:
+        return task.status is TaskStatus.RUNNING and self._unchanged_for(task) >= LEASE_SECONDS
+
     def _settled(self, tasks: Sequence[OpenTask]) -> Iterator[Job]:
         for task in tasks:
             if task.status is TaskStatus.QUEUED and self._unchanged_for(task) >= SETTLED_SECONDS:
                 yield Job(task.queue, task.id, task.attempt)
 
-    async def _abandoned(self, task: OpenTask) -> None:
-        is_ours = await (self._end(task) if _has_ended(task) else self._take_away(task))
+    async def _take_away(self, task: OpenTask) -> bool:
+        """Whether the task is queued again. It may have ended instead, or live."""
+        try:
+            is_ours = await self._change(task)
+        except TransactionConflict:
+            # Whoever has locked the row is at work. The next sweep will see.
+            return False
         if is_ours:
             log.warning("task.abandoned id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt)
             metrics.tasks_abandoned.labels(task.kind).inc()
+        return is_ours and not _has_ended(task)
 
-    @replayed_on_conflict
-    async def _take_away(self, task: OpenTask) -> bool:
+    async def _change(self, task: OpenTask) -> bool:
         async with self._uow() as uow:
-            is_ours = await uow.tasks.take_away(task)
-            await uow.commit()
-        if is_ours:
-            await self._queue.enqueue([Job(task.queue, task.id, task.attempt)])
-        return is_ours
-
-    @replayed_on_conflict
-    async def _end(self, task: OpenTask) -> bool:
-        status, error = TaskStatus.CANCELLED, None
-        if not task.cancelling:
-            detail = f"Its worker was lost in each of {task.attempt} attempts."
-            status, error = TaskStatus.FAILED, TaskError(TaskFault.WORKER_LOST, detail)
-        async with self._uow() as uow:
-            is_ours = await uow.tasks.end_abandoned(task, status, utc_now(), error)
+            if task.cancelling:
+                is_ours = await uow.tasks.end_abandoned(task, TaskStatus.CANCELLED, utc_now(), None)
+            elif _has_ended(task):
+                error = TaskError(TaskFault.WORKER_LOST, f"Its worker was lost in attempt {task.attempt}, the last.")
+                is_ours = await uow.tasks.end_abandoned(task, TaskStatus.FAILED, utc_now(), error)
+            else:
+                is_ours = await uow.tasks.take_away(task)
             await uow.commit()
         return is_ours
 

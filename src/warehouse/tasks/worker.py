@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import orjson
 from arq import cron, func
@@ -20,8 +19,8 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from warehouse import metrics
 from warehouse.tasks.arq_queue import KEPT, RUN_TASK, queue_name
+from warehouse.tasks.arq_worker import QueueWorker
 from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.running import TaskRunner
 from warehouse.tasks.sweeping import Sweep
@@ -35,8 +34,8 @@ DUTY_SECONDS = 30
 DRAIN_SECONDS = 30
 """What runs when the worker is told to end may take so long; then it is given back."""
 RESTART_SECONDS = 1.0
-GARBAGE = "warehouse:tasks:garbage"
-MOST_GARBAGE = 1000
+DUTIES = "warehouse:duties"
+"""The queue of what is regular: it waits behind no task."""
 
 log = logging.getLogger(__name__)
 
@@ -63,49 +62,30 @@ class Duties:
     at_once: int = 4
 
 
-class QueueWorker(Worker):
-    """ARQ's, which a member of the queue that is no text would end again and again, and which forgets what it cannot
-    run."""
-
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        good = [each for each in job_ids if _is_text(each)]
-        for garbage in set(job_ids).difference(good):
-            await self._put_aside(garbage)
-            await self.pool.zrem(self.queue_name, garbage)
-        await super().start_jobs(good)
-
-    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        await self._put_aside(job_id.encode())
-        await super().finish_failed_job(job_id, result_data)
-
-    async def _put_aside(self, garbage: bytes) -> None:
-        log.warning("queue.garbage queue=%s", self.queue_name)
-        metrics.queue_garbage.inc()
-        async with self.pool.pipeline(transaction=True) as pipe:
-            pipe.lpush(GARBAGE, garbage[:1000])
-            pipe.ltrim(GARBAGE, 0, MOST_GARBAGE - 1)
-            await pipe.execute()
-
-
 def make_workers(redis_url: str, duties: Duties) -> Sequence[Worker]:
-    """One for each queue; the first has the regular duties as well."""
-    return [
-        _make_worker(redis_url, queue, duties, duties.regular if number == 0 else ())
-        for number, queue in enumerate(duties.queues)
-    ]
+    """One for each queue, and one for the regular duties."""
+    workers = [_make_task_worker(redis_url, queue, duties) for queue in duties.queues]
+    if duties.regular:
+        jobs = [_cron(duty) for duty in duties.regular]
+        workers.append(_make_worker(redis_url, DUTIES, max_jobs=len(jobs), cron_jobs=jobs))
+    return workers
 
 
-def _make_worker(redis_url: str, queue: TaskQueue, duties: Duties, regular: Iterable[Duty]) -> Worker:
-    async def run_task(ctx: dict[Any, Any], task_id: str, attempt: int) -> None:
-        await duties.runner.run(UUID(task_id), attempt)
+def _make_task_worker(redis_url: str, queue: TaskQueue, duties: Duties) -> QueueWorker:
+    async def run_task(ctx: dict[Any, Any], *arguments: Any, **more: Any) -> None:
+        await worker.run_task(duties.runner, ctx["job_id"], (*arguments, *more))
 
+    function = func(run_task, name=RUN_TASK, timeout=TASK_SECONDS, max_tries=3)
+    worker = _make_worker(redis_url, queue_name(queue), max_jobs=duties.at_once, functions=[function])
+    return worker
+
+
+def _make_worker(redis_url: str, queue: str, **options: Any) -> QueueWorker:
     return QueueWorker(
-        functions=[func(run_task, name=RUN_TASK, timeout=TASK_SECONDS, max_tries=3)],
-        cron_jobs=[_cron(duty) for duty in regular],
-        queue_name=queue_name(queue),
+        **options,
+        queue_name=queue,
         redis_settings=_redis_settings(redis_url),
         handle_signals=False,
-        max_jobs=duties.at_once,
         job_timeout=DUTY_SECONDS,
         keep_result=0,
         poll_delay=POLL_SECONDS,
@@ -140,6 +120,8 @@ async def run_worker(redis_url: str, duties: Duties, on_drain: Callable[[], None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     working = asyncio.create_task(_work_again_and_again(redis_url, duties, told))
+    # A worker that fails is not to stand there as if it worked.
+    working.add_done_callback(lambda _: told.set())
     await told.wait()
     on_drain()
     log.info("worker.draining")
@@ -178,7 +160,7 @@ async def _work(workers: Sequence[Worker], told: asyncio.Event) -> None:
             if ended.done() and (error := ended.exception()) is not None:
                 log.warning("worker.restarting error=%s", type(error).__name__)
         if told.is_set():
-            await _drain(workers)
+            await _drain(workers, running)
     finally:
         for each in (*running, waiting):
             each.cancel()
@@ -186,9 +168,13 @@ async def _work(workers: Sequence[Worker], told: asyncio.Event) -> None:
         await _stop(workers)
 
 
-async def _drain(workers: Sequence[Worker]) -> None:
+async def _drain(workers: Sequence[Worker], polling: Sequence["asyncio.Task[None]"]) -> None:
     for worker in workers:
         worker.allow_pick_jobs = False
+    # None is begun any more once they have ended.
+    for each in polling:
+        each.cancel()
+    await asyncio.gather(*polling, return_exceptions=True)
     if running := [task for worker in workers for task in worker.tasks.values() if not task.done()]:
         log.info("worker.waiting tasks=%d", len(running))
         await asyncio.wait(running, timeout=DRAIN_SECONDS)
@@ -210,14 +196,6 @@ async def _close(worker: Worker) -> None:
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
     if worker._pool is not None:
         await worker._pool.aclose(close_connection_pool=True)
-
-
-def _is_text(member: bytes) -> bool:
-    try:
-        member.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _redis_settings(url: str) -> RedisSettings:
