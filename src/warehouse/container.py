@@ -25,6 +25,7 @@ from warehouse.exchange.exporting import Exporter
 from warehouse.exchange.importing import Importer
 from warehouse.exchange.jobs import Exchange
 from warehouse.exchange.reporting import Reporter
+from warehouse.exchange.scanning import LowStockScan
 from warehouse.exchange.sql_exports import SqlSnapshotFactory
 from warehouse.exchange.sql_reports import SqlReportSnapshots
 from warehouse.http.health import Check
@@ -93,6 +94,7 @@ class Container:
         self.purge = Purge(self.uow, self.blobs, timedelta(days=settings.jobs.kept_days))
         self.exporter = Exporter(SqlSnapshotFactory(self.database))
         self.reporter = Reporter(SqlReportSnapshots(self.database))
+        self.low_stock = LowStockScan(SqlReportSnapshots(self.database))
         self.limiter = Limiter(self.redis, self.policies.rate_limit) if settings.rate_limit.enabled else None
 
     async def close(self) -> None:
@@ -135,6 +137,7 @@ class Container:
     def _regular_duties(self) -> Sequence[Duty]:
         return [
             Duty("expire_reservations", self.reservations.expire_due, second=frozenset(range(0, 60, 5))),
+            Duty("scan_low_stock", self.low_stock.run, minute=frozenset({37})),
             Duty("purge_answers", self.purge.answers, minute=frozenset({7})),
             Duty("purge_tasks", self.purge.tasks, minute=frozenset({17})),
             Duty("purge_orphans", self.purge.orphans, minute=frozenset({27})),

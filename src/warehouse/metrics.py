@@ -104,6 +104,11 @@ tasks_oldest = Gauge(
 tasks_running = Gauge(
     "warehouse_tasks_running", "Tasks that a worker has.", ("queue",), multiprocess_mode="livemostrecent"
 )
+products_low = Gauge(
+    "warehouse_products_low",
+    "Active products of which no more is available than their reorder point.",
+    multiprocess_mode="livemostrecent",
+)
 queue_garbage = Counter(
     "warehouse_queue_garbage_total", "Entries of the queue that are no task of this service; they are kept aside."
 )

@@ -10,6 +10,7 @@ from tests.conftest import FreshDatabase
 from tests.contract.ledger import LONG_AGO, Ledger, line, move
 from tests.contract.report_reference import KINDS
 from tests.servers import Backend
+from warehouse import metrics
 from warehouse.catalogue.model import Product
 from warehouse.clock import utc_now
 from warehouse.exchange.report_model import (
@@ -25,6 +26,7 @@ from warehouse.exchange.report_model import (
     StockAsOf,
 )
 from warehouse.exchange.reporting import Reporter
+from warehouse.exchange.scanning import LowStockScan
 from warehouse.exchange.sql_reports import SqlReportSnapshots
 from warehouse.settings import DatabaseSettings
 from warehouse.storage.database import SNAPSHOTS, SqlDatabase
@@ -283,3 +285,13 @@ class TestDeadStock:
         row = await row_of(reporter, DeadStock(by_warehouse=True), product)
         assert (row["warehouse_id"], row["on_hand"]) == (str(other.warehouse_id), 5)
         assert (row["last_outflow_at"], row["days_since_outflow"]) == (None, None)
+
+
+async def test_the_scan_counts_what_the_report_of_low_stock_lists(
+    ledger: Ledger, reporter: Reporter, database: SqlDatabase
+) -> None:
+    scan = LowStockScan(SqlReportSnapshots(database))
+    before = await scan.run()
+    await ledger.product(reorder_point=1)
+    assert await scan.run() == before + 1 == len((await document(reporter, LowStock()))["rows"])
+    assert metrics.products_low._value.get() == before + 1
