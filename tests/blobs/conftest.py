@@ -25,30 +25,35 @@ def seaweed() -> Iterator[SeaweedFs]:
 
 
 @pytest.fixture(scope="session")
-async def address(seaweed: SeaweedFs) -> Address:
-    """Of a bucket that is there."""
-    address = Address(BUCKET, seaweed.url, "us-east-1", ACCESS_KEY, SECRET_KEY)
+def address(seaweed: SeaweedFs) -> Address:
+    return Address(BUCKET, seaweed.url, "us-east-1", ACCESS_KEY, SECRET_KEY)
+
+
+@pytest.fixture(scope="session")
+async def bucket(address: Address) -> AsyncIterator[Bucket]:
     bucket = Bucket(address, Policies().blobs)
     await bucket.call("create_bucket")
+    yield bucket
     await bucket.close()
-    return address
 
 
 @pytest.fixture
-async def new_s3(address: Address, tmp_path: Path) -> AsyncIterator[NewS3]:
-    """A store of its own prefix, at another endpoint or by another policy where that is wanted."""
-    stages: list[S3Stage] = []
+async def new_s3(bucket: Bucket, address: Address, tmp_path: Path) -> AsyncIterator[NewS3]:
+    """Stores of one prefix, which is new."""
+    own: list[S3BlobStore] = []
     prefix = secrets.token_hex(8)
 
     def new_s3(endpoint: str = "", policy: Overrides | None = None) -> S3Stage:
+        if not endpoint and policy is None:
+            return S3Stage(S3BlobStore(bucket, prefix, tmp_path / "scratch"), bucket, prefix)
         place = replace(address, endpoint=endpoint or address.endpoint)
-        bucket = Bucket(place, Policies(overrides={"blobs": policy or {}}).blobs)
-        stages.append(S3Stage(S3BlobStore(bucket, prefix, tmp_path / "scratch"), bucket, prefix))
-        return stages[-1]
+        other = Bucket(place, Policies(overrides={"blobs": policy or {}}).blobs)
+        own.append(S3BlobStore(other, prefix, tmp_path / "scratch"))
+        return S3Stage(own[-1], other, prefix)
 
     yield new_s3
-    for stage in stages:
-        await stage.store.close()
+    for store in own:
+        await store.close()
 
 
 @pytest.fixture

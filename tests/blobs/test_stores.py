@@ -28,8 +28,8 @@ from warehouse.errors import NotFound
 
 SEED = 20261125
 LARGE_MIB = 100
-FLAT_BYTES = 25 * MIB
-"""Two parts of S3 and what is around them."""
+FLAT_BYTES = 20 * MIB
+"""A part of S3, its copy on the way, and what the sockets hold."""
 SIZES = [0, 1, PIECE_BYTES, PIECE_BYTES + 1, RANGE_BYTES, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES]
 HOSTILE = [
     "",

@@ -90,30 +90,38 @@ class Bucket:
     async def _connected(self) -> Any:
         """Made in the event loop that it is used in, so not before the first call; and not for that one alone."""
         if self._connecting is None or (self._connecting.done() and self._connecting.exception()):
-            self._connecting = detached(self._exits.enter_async_context(self._new_client()))
+            self._connecting = detached(self._connect())
         return await asyncio.shield(self._connecting)
 
-    def _new_client(self) -> Any:
-        seconds = self._policy.settings.timeout + GRACE_SECONDS
-        return get_session().create_client(
+    async def _connect(self) -> Any:
+        session, address = get_session(), self._address
+        # A client without credentials would stay without; the machine may only have been slow to give them.
+        if not address.access_key and await session.get_credentials() is None:
+            raise NoCredentialsError
+        client = session.create_client(
             "s3",
-            endpoint_url=self._address.endpoint or None,
-            region_name=self._address.region or None,
-            aws_access_key_id=self._address.access_key or None,
-            aws_secret_access_key=self._address.secret_key or None,
-            config=AioConfig(
-                connect_timeout=seconds,
-                read_timeout=seconds,
-                max_pool_connections=CONNECTIONS,
-                # The policy retries.
-                retries={"total_max_attempts": 1},
-                # Many stores that speak S3 do not know the newer checksums, or names of buckets as host names.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                # The content has its own hash; to sign it too would keep the event loop busy.
-                s3={"addressing_style": "path" if self._address.endpoint else "auto", "payload_signing_enabled": False},
-            ),
+            endpoint_url=address.endpoint or None,
+            region_name=address.region or None,
+            aws_access_key_id=address.access_key or None,
+            aws_secret_access_key=address.secret_key or None,
+            config=_config(self._policy.settings.timeout + GRACE_SECONDS, "path" if address.endpoint else "auto"),
         )
+        return await self._exits.enter_async_context(client)
+
+
+def _config(seconds: float, addressing: str) -> AioConfig:
+    return AioConfig(
+        connect_timeout=seconds,
+        read_timeout=seconds,
+        max_pool_connections=CONNECTIONS,
+        # The policy retries.
+        retries={"total_max_attempts": 1},
+        # Many stores that speak S3 do not know the newer checksums, or names of buckets as host names.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # The content has its own hash, which is signed; to sign it too would keep the event loop busy.
+        s3={"addressing_style": addressing, "payload_signing_enabled": False},
+    )
 
 
 def _streamed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

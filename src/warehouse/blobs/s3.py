@@ -5,18 +5,18 @@ import base64
 import hashlib
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from warehouse.blobs.batches import batches
-from warehouse.blobs.bucket import NO_ANSWER, Bucket, PastTheEnd
+from warehouse.blobs.bucket import Bucket, PastTheEnd
 from warehouse.blobs.disk import on_disk
 from warehouse.blobs.store import PIECE_BYTES, Blob, BlobInfo, checked_key, checked_prefix, checked_start
-from warehouse.errors import NotFound, Unavailable
+from warehouse.blobs.upload import Upload, abort_upload
+from warehouse.errors import Unavailable
 from warehouse.resilience import detached
 
 PART_BYTES = 5 * 1024 * 1024
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class S3BlobStore:
-    """A blob of more than one part is an upload first, which S3 shows to nobody before it is completed."""
+    """A blob of one part is put by one call, a larger one by an upload."""
 
     def __init__(self, bucket: Bucket, prefix: str, scratch: Path) -> None:
         """`prefix` stands before every key. `scratch` is a folder for copies that have to be files."""
@@ -78,7 +78,7 @@ class S3BlobStore:
             told = [each for each in answer.get("Uploads", ()) if each["Key"].startswith(self._prefix)]
             old = {each["UploadId"]: each["Key"] for each in told if each["Initiated"] < before}
             for upload in old.keys() - purged:
-                await self._abort(old[upload], upload)
+                await abort_upload(self._bucket, old[upload], upload)
             if old.keys() <= purged or not answer.get("IsTruncated"):
                 return len(purged | old.keys())
             purged |= old.keys()
@@ -96,43 +96,22 @@ class S3BlobStore:
     async def _put_parts(
         self, name: str, content: "_Content", first: bytearray, rest: AsyncIterable[bytearray]
     ) -> None:
-        upload = (await self._bucket.call("create_multipart_upload", Key=name))["UploadId"]
-        put_part = partial(self._bucket.call, "upload_part", Key=name, UploadId=upload)
+        upload = Upload(self._bucket, name)
         try:
-            tags = [(await put_part(PartNumber=1, **await content.body(first)))["ETag"]]
+            await upload.begin()
+            await upload.put(await content.body(first))
             async for part in rest:
-                tags.append((await put_part(PartNumber=len(tags) + 1, **await content.body(part)))["ETag"])
-            await self._complete(name, upload, tags, content.size)
+                await upload.put(await content.body(part))
+            await upload.complete(content.size)
         except BaseException:
             self._abandon(name, upload)
             raise
 
-    async def _complete(self, name: str, upload: str, tags: Sequence[str], size: int) -> None:
-        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
-        try:
-            await self._bucket.call(
-                "complete_multipart_upload", Key=name, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
-        except NotFound:
-            # An attempt before, whose answer was lost, has completed it.
-            if (await self._bucket.call("head_object", Key=name))["ContentLength"] != size:
-                raise Unavailable(NO_ANSWER) from None
-
-    def _abandon(self, name: str, upload: str) -> None:
+    def _abandon(self, name: str, upload: Upload) -> None:
         """Nobody waits for it, least of all one who was cancelled or met a store that does not answer."""
-        aborting = detached(self._abort_or_leave(name, upload))
+        aborting = detached(_abort_or_leave(name, upload))
         self._aborting.add(aborting)
         aborting.add_done_callback(self._aborting.discard)
-
-    async def _abort_or_leave(self, name: str, upload: str) -> None:
-        try:
-            await self._abort(name, upload)
-        except Unavailable as error:
-            log.warning("blobs.upload_left key=%s error=%s", name, error)
-
-    async def _abort(self, name: str, upload: str) -> None:
-        with suppress(NotFound):  # It is completed or aborted already.
-            await self._bucket.call("abort_multipart_upload", Key=name, UploadId=upload)
 
     async def _pieces(self, name: str, start: int) -> AsyncGenerator[bytes]:
         async with aclosing(self._ranges(name, start)) as contents:
@@ -168,6 +147,13 @@ class S3BlobStore:
     def _new_file(self, files: ExitStack) -> BinaryIO:
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         return files.enter_context(tempfile.TemporaryFile(dir=self._scratch))
+
+
+async def _abort_or_leave(name: str, upload: Upload) -> None:
+    try:
+        await upload.abort()
+    except Unavailable as error:
+        log.warning("blobs.upload_left key=%s error=%s", name, error)
 
 
 class _Content:
