@@ -273,7 +273,7 @@ def nearly(cell: Any, moment: datetime) -> bool:
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("form", [CSV, NDJSON])
+    @pytest.mark.parametrize("form", [CSV, NDJSON, XLSX])
     async def test_products_are_the_same_in_an_empty_database(
         self,
         exporter: Exporter,

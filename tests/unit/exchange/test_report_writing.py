@@ -145,6 +145,6 @@ def test_what_a_spreadsheet_would_compute_is_neutralised(text: str) -> None:
     assert neutralised(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "bread", "a=b", " =1", "1-2", "'=1"])
+@pytest.mark.parametrize("text", ["", "bread", "a=b", " =1", "1-2"])
 def test_other_texts_stay_as_they_are(text: str) -> None:
     assert neutralised(text) == text
