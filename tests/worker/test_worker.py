@@ -145,7 +145,11 @@ class TestInsideTheServer:
                 return (await readiness()).get("status") == "ready"
 
             async def lacks_redis_alone() -> bool:
-                return (await readiness()).get("checks") == {"database": "ok", "redis": "failing"}
+                return (await readiness()).get("checks") == {
+                    "database": "ok",
+                    "blobs": "ok",
+                    "redis": "failing",
+                }
 
             with running(tmp_path, "serve", f"--port={port}", **settings) as server:
                 with pinned_valkey.up():
