@@ -106,13 +106,13 @@ class WarehouseServer(Process):
         return _run(self._warehouse(*arguments), self.folder)
 
     def _warehouse(self, *arguments: str) -> list[str]:
-        return _command({**_settings(self.database_url, self.folder), **self.settings}, *arguments)
+        return command_line({**_settings(self.database_url, self.folder), **self.settings}, *arguments)
 
 
 def check(database_url: str) -> None:
     """Raises `CalledProcessError` where `warehouse check` finds a balance that differs from the ledger."""
     with tempfile.TemporaryDirectory() as folder:
-        _run(_command(_settings(database_url, Path(folder)), "check"), Path(folder))
+        _run(command_line(_settings(database_url, Path(folder)), "check"), Path(folder))
 
 
 def _settings(database_url: str, folder: Path) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ def _settings(database_url: str, folder: Path) -> Mapping[str, str]:
     }
 
 
-def _command(settings: Mapping[str, str], *arguments: str) -> list[str]:
+def command_line(settings: Mapping[str, str], *arguments: str) -> list[str]:
     """In an environment where nothing is set but what is set here."""
     given = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)]
     return [

@@ -1,7 +1,6 @@
 """The worker ends reservations that are past their time, in a process of its own and inside the server's."""
 
 import asyncio
-import dataclasses
 import gc
 import logging
 import signal
@@ -14,9 +13,6 @@ from typing import Any
 import httpx
 import pytest
 import redis.asyncio as asynchronous
-from arq.connections import RedisSettings, create_pool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from tests.cli.running import running
 from tests.contract.ledger import Ledger, line
@@ -170,12 +166,7 @@ class TestInsideTheServer:
         self, ledger: Ledger, pinned_valkey: PinnedValkey, monkeypatch: pytest.MonkeyPatch
     ) -> AbstractAsyncContextManager["asyncio.Task[None]"]:
         """A worker that sweeps every second and gives a Redis that is away up at once."""
-        patient = workers._redis_settings
-
-        def impatient(url: str) -> RedisSettings:
-            return dataclasses.replace(patient(url), retry=Retry(NoBackoff(), 0), retry_on_error=None)
-
-        monkeypatch.setattr(workers, "_redis_settings", impatient)
+        monkeypatch.setattr(workers, "RETRIES", 0)
         monkeypatch.setattr(workers, "RESTART_SECONDS", 0.05)
 
         @asynccontextmanager
@@ -247,8 +238,8 @@ class TestInsideTheServer:
 
         with pinned_valkey.up() as client:
             [worker, *_] = make_workers(pinned_valkey.url, duties_of(ledger, asynchronous.Redis()))
-            worker._pool = await create_pool(worker.redis_settings)
-            worker.tasks["job"] = asyncio.create_task(job())
+            await worker.pool.ping()
+            worker.tasks["job"] = worker.job_tasks["job"] = asyncio.create_task(job())
             await asyncio.sleep(0)  # it begins
             stop = asyncio.create_task(workers._stop([worker]))
             await stopping.wait()
@@ -262,18 +253,21 @@ class TestInsideTheServer:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("redis://cache", {"host": "cache", "port": 6379, "database": 0, "password": None, "ssl": False}),
-        ("redis://cache:6380/", {"port": 6380, "database": 0}),
-        ("redis://cache/3", {"database": 3}),
-        ("redis://cache?db=4", {"database": 4}),
+        ("redis://cache", {"host": "cache"}),
+        ("redis://cache:6380/3", {"port": 6380, "db": 3}),
+        ("redis://cache?db=4", {"db": 4}),
         ("redis://me%3A:p%40ss%2Fw%25rd@cache/0", {"username": "me:", "password": "p@ss/w%rd"}),
-        ("rediss://[::1]:6380/0", {"host": "::1", "port": 6380, "ssl": True}),
-        ("unix://:pass@/run/valkey.sock?db=2", {"unix_socket_path": "/run/valkey.sock", "database": 2}),
+        ("rediss://[::1]:6380/0", {"host": "::1", "port": 6380}),
+        ("unix://:pass@/run/valkey.sock?db=2", {"path": "/run/valkey.sock", "db": 2}),
     ],
 )
 async def test_a_redis_url_means_the_same_to_the_worker_as_to_the_server(
     url: str, expected: dict[str, object], ledger: Ledger
 ) -> None:
-    settings = make_workers(url, duties_of(ledger, asynchronous.Redis()))[0].redis_settings
-    assert isinstance(settings, RedisSettings)
-    assert {name: getattr(settings, name) for name in expected} == expected
+    pools = [
+        make_workers(url, duties_of(ledger, asynchronous.Redis()))[0].pool.connection_pool,
+        asynchronous.ConnectionPool.from_url(url),
+    ]
+    assert len({pool.connection_class for pool in pools}) == 1
+    for pool in pools:
+        assert {name: pool.connection_kwargs[name] for name in expected} == expected

@@ -5,7 +5,8 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from arq.worker import Worker
+import orjson
+from arq.worker import RetryJob, Worker
 from redis.exceptions import ResponseError
 
 from warehouse import metrics
@@ -18,13 +19,15 @@ twice anyway, and a worker may be killed between its claim and the task's beginn
 GARBAGE = "warehouse:tasks:garbage"
 MOST_GARBAGE = 1000
 MOST_ATTEMPTS = 1_000_000
+LATEST = 1 << 45
+"""In milliseconds, 1,100 years hence."""
 
 log = logging.getLogger(__name__)
 
 
 class QueueWorker(Worker):
-    """ARQ's is ended by a member of the queue that is no text, and by a job that has not its form, again and again; and
-    it forgets what it cannot run."""
+    """ARQ's is ended by a member of the queue that is no text, and by keys of another type, again and again; and it
+    forgets what it cannot run."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -45,7 +48,8 @@ class QueueWorker(Worker):
     async def run_job(self, job_id: str, score: int) -> None:
         try:
             await super().run_job(job_id, score)
-        except (TypeError, ValueError, ArithmeticError, LookupError, ResponseError):
+        except ResponseError:
+            # Under one of the job's keys there is something of another type.
             await asyncio.shield(self.finish_failed_job(job_id, None))
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
@@ -53,7 +57,10 @@ class QueueWorker(Worker):
         await super().finish_failed_job(job_id, result_data)
 
     async def run_task(self, runner: TaskRunner, job_id: str, arguments: tuple[Any, ...]) -> None:
-        """A job's work. What is none, or one of a task that is not there, is put aside."""
+        """A job's work. What is none, or one of a task that is not there, is put aside; a worker that is to end leaves
+        it in the queue."""
+        if not self.allow_pick_jobs:
+            raise RetryJob
         try:
             task_id, attempt = _parse(arguments)
         except ValueError:
@@ -71,6 +78,19 @@ class QueueWorker(Worker):
             pipe.lpush(GARBAGE, garbage[:1000])
             pipe.ltrim(GARBAGE, 0, MOST_GARBAGE - 1)
             await pipe.execute()
+
+
+def write_job(job: Any) -> bytes:
+    """Errors too, which ARQ writes before it throws them away."""
+    return orjson.dumps(job, default=str)
+
+
+def read_job(content: bytes) -> Any:
+    """Raises `ValueError` where it has not ARQ's form, which the worker takes for granted."""
+    match job := orjson.loads(content):
+        case {"f": str(), "a": list(), "k": dict(), "t": None | int(), "et": int(time)} if 0 <= time < LATEST:
+            return job
+    raise ValueError("this is no job")
 
 
 def _parse(arguments: tuple[Any, ...]) -> tuple[UUID, int]:

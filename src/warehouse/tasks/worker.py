@@ -8,19 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from arq import cron, func
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Worker
-from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from warehouse.tasks.arq_queue import KEPT, RUN_TASK, queue_name
-from warehouse.tasks.arq_worker import QueueWorker
+from warehouse.tasks.arq_worker import QueueWorker, read_job, write_job
 from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.running import TaskRunner
 from warehouse.tasks.sweeping import Sweep
@@ -28,12 +26,18 @@ from warehouse.tasks.sweeping import Sweep
 POLL_SECONDS = 0.1
 READ_AT_ONCE = 1000
 """Of a queue's jobs so many are looked at; those that other workers have come before the ones that nobody has."""
+ANY_TRIES = 1_000_000
+"""ARQ's count is of no matter: attempts are counted in the tasks' rows."""
 TASK_SECONDS = 24 * 3600
 """Longer than any task may take by itself."""
 DUTY_SECONDS = 30
 DRAIN_SECONDS = 30
 """What runs when the worker is told to end may take so long; then it is given back."""
+CLOSING_SECONDS = 5.0
 RESTART_SECONDS = 1.0
+CONNECTING_SECONDS = 1.0
+RETRIES = 20
+KEPT_MILLISECONDS = round(KEPT.total_seconds() * 1000)
 DUTIES = "warehouse:duties"
 """The queue of what is regular: it waits behind no task."""
 
@@ -75,7 +79,7 @@ def _make_task_worker(redis_url: str, queue: TaskQueue, duties: Duties) -> Queue
     async def run_task(ctx: dict[Any, Any], *arguments: Any, **more: Any) -> None:
         await worker.run_task(duties.runner, ctx["job_id"], (*arguments, *more))
 
-    function = func(run_task, name=RUN_TASK, timeout=TASK_SECONDS, max_tries=3)
+    function = func(run_task, name=RUN_TASK, timeout=TASK_SECONDS, max_tries=ANY_TRIES)
     worker = _make_worker(redis_url, queue_name(queue), max_jobs=duties.at_once, functions=[function])
     return worker
 
@@ -84,15 +88,15 @@ def _make_worker(redis_url: str, queue: str, **options: Any) -> QueueWorker:
     return QueueWorker(
         **options,
         queue_name=queue,
-        redis_settings=_redis_settings(redis_url),
+        redis_pool=_client(redis_url),
         handle_signals=False,
         job_timeout=DUTY_SECONDS,
         keep_result=0,
         poll_delay=POLL_SECONDS,
         queue_read_limit=READ_AT_ONCE,
-        expires_extra_ms=round(KEPT.total_seconds() * 1000),
-        job_serializer=orjson.dumps,
-        job_deserializer=orjson.loads,
+        expires_extra_ms=KEPT_MILLISECONDS,
+        job_serializer=write_job,
+        job_deserializer=read_job,
         log_results=False,
     )
 
@@ -190,27 +194,30 @@ async def _stop(workers: Sequence[Worker]) -> None:
 
 
 async def _close(worker: Worker) -> None:
-    """In place of ARQ's own `close`, which asks Redis for something and waits long where that is away."""
-    for task in worker.tasks.values():
+    """In place of ARQ's own `close`, which waits long where Redis is away. What a job has to tell Redis at its end it
+    may tell: cut off there, it would go on by itself, on a new connection."""
+    worker.allow_pick_jobs = False
+    for job in worker.job_tasks.values():
+        job.cancel()
+    ending = list(worker.tasks.values())
+    if ending:
+        await asyncio.wait(ending, timeout=CLOSING_SECONDS)
+    for task in ending:
         task.cancel()
-    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-    if worker._pool is not None:
-        await worker._pool.aclose(close_connection_pool=True)
+    await asyncio.gather(*ending, return_exceptions=True)
+    await worker.pool.aclose(close_connection_pool=True)
 
 
-def _redis_settings(url: str) -> RedisSettings:
-    """The URL as redis-py reads it: ARQ takes %-encoded passwords as they stand. ARQ's own settings do not survive a
-    second without Redis; these do 20, at the start as well."""
-    address = parse_url(url)
-    return RedisSettings(
-        host=address.get("host", "localhost"),
-        port=address.get("port", 6379),
-        unix_socket_path=address.get("path"),
-        database=address.get("db", 0),
-        username=address.get("username"),
-        password=address.get("password"),
-        ssl=address.get("connection_class") is SSLConnection,
-        conn_retries=0,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.1), 20),
+def _client(url: str) -> ArqRedis:
+    """ARQ's own client reads URLs in a way of its own and does not survive a second without Redis; this one does 20, at
+    the start as well. A time-out of answers would have redis-py use `asyncio.wait_for`, in which Python 3.11 loses
+    cancellations: then a worker that is told to end goes on."""
+    client: ArqRedis = ArqRedis.from_url(
+        url,
+        socket_connect_timeout=CONNECTING_SECONDS,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.1), RETRIES),
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
+    client.job_serializer, client.job_deserializer = write_job, read_job
+    client.expires_extra_ms = KEPT_MILLISECONDS
+    return client
