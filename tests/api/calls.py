@@ -1,5 +1,6 @@
 """A request of each operation that the service answers with success."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ from httpx import AsyncClient, Response
 from tests.api.document import OPERATIONS, Operation
 
 Json = dict[str, Any]
+TASK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Call:
     operation: Operation
     ids: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
+    files: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
@@ -29,8 +32,9 @@ class Call:
     async def send(self, client: AsyncClient, **changes: Any) -> Response:
         """With `changes` to what httpx is given: `content`, `headers`, `params`… (a text goes out as it is)."""
         options = {"headers": self.headers, "params": self.query or None, **changes}
-        if self.json is not None and "content" not in changes:
-            options["json"] = self.json
+        if "content" not in changes:
+            given = {"json": self.json, "files": self.files}
+            options |= {name: value for name, value in given.items() if value is not None}
         path = self.path
         if isinstance(options["params"], str):
             # httpx would decode and encode it, and so mend it.
@@ -107,6 +111,36 @@ async def new_records(client: AsyncClient) -> Records:
 
 async def new_reservation(client: AsyncClient, records: Records) -> Json:
     return await made(client, "/v1/reservations", {"lines": [records.line]})
+
+
+async def new_task(client: AsyncClient) -> Json:
+    """One that waits: nobody does the tasks of the short queue."""
+    body = {"products": [{"sku": new_code("SKU"), "name": "Rye bread"}]}
+    response = await client.post("/v1/products/batch", json=body, headers={"Prefer": "respond-async"})
+    return accepted(response)
+
+
+def accepted(response: Response) -> Json:
+    """The task that a request became."""
+    assert response.status_code == 202, response.text
+    task: Json = response.json()
+    return task
+
+
+async def ended(client: AsyncClient, task: Json) -> Json:
+    """The task when it has ended."""
+    async with asyncio.timeout(TASK_SECONDS):
+        while task["status"] in ("queued", "running"):
+            task = (await client.get(f"/v1/tasks/{task['id']}")).json()
+            await asyncio.sleep(0.02)
+    return task
+
+
+async def done(client: AsyncClient, response: Response) -> Json:
+    """The task that a request became, when it has succeeded."""
+    task = await ended(client, accepted(response))
+    assert task["status"] == "succeeded", task
+    return task
 
 
 async def new_call(client: AsyncClient, name: str) -> Call:
@@ -377,6 +411,110 @@ async def extend_reservation(client: AsyncClient) -> Given:
     return await _on_a_reservation(client, {"expires_in": 3600})
 
 
+@_makes
+async def list_tasks(client: AsyncClient) -> Given:
+    await new_task(client)
+    return _list()
+
+
+async def _on_a_task(client: AsyncClient, **given: Any) -> Given:
+    return {"ids": {"task_id": (await new_task(client))["id"]}, **given}
+
+
+@_makes
+async def get_task(client: AsyncClient) -> Given:
+    return await _on_a_task(client)
+
+
+@_makes
+async def follow_task(client: AsyncClient) -> Given:
+    task = await new_task(client)
+    await client.post(f"/v1/tasks/{task['id']}/cancel")
+    return {"ids": {"task_id": task["id"]}}
+
+
+@_makes
+async def get_task_result(client: AsyncClient) -> Given:
+    export = await client.post("/v1/exports", params={"kind": "products", "q": new_code()})
+    return {"ids": {"task_id": (await done(client, export))["id"]}}
+
+
+@_makes
+async def cancel_task(client: AsyncClient) -> Given:
+    return await _on_a_task(client, headers=new_key())
+
+
+@_makes
+async def retry_task(client: AsyncClient) -> Given:
+    task = await new_task(client)
+    await client.post(f"/v1/tasks/{task['id']}/cancel")
+    return {"ids": {"task_id": task["id"]}, "headers": new_key()}
+
+
+def form(name: str, *lines: str) -> Json:
+    """The one part of a form: a file."""
+    return {"file": (name, "\n".join(lines).encode(), "text/csv")}
+
+
+@_makes
+async def create_import(client: AsyncClient) -> Given:
+    file = form("movements.csv", "timestamp,type,sku,location,qty", f"2026-01-02T03:04:05Z,receipt,{new_code()},L,1")
+    # A rehearsal, for whoever looks next that nothing changes.
+    return {"query": {"kind": "movements", "dry_run": "true"}, "files": file, "headers": new_key()}
+
+
+@_makes
+async def get_task_errors(client: AsyncClient) -> Given:
+    given = await create_import(client)
+    response = await client.post("/v1/imports", params=given["query"], files=given["files"])
+    return {"ids": {"task_id": (await done(client, response))["id"]}}
+
+
+@_makes
+async def create_export(client: AsyncClient) -> Given:
+    return {"query": {"kind": "products", "format": "ndjson", "q": new_code()}, "headers": new_key()}
+
+
+async def _report(client: AsyncClient, **body: Any) -> Given:
+    warehouse = await new_warehouse(client)
+    return _command({**body, "warehouse_id": warehouse["id"]})
+
+
+RANGE: Json = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+
+
+@_makes
+async def report_stock_as_of(client: AsyncClient) -> Given:
+    product = await new_product(client)
+    more = {"clock": "recorded", "product_id": product["id"], "include_zero": True}
+    return await _report(client, as_of="2026-01-02T03:04:05.678901Z", **more)
+
+
+@_makes
+async def report_movement_summary(client: AsyncClient) -> Given:
+    return await _report(client, **RANGE, product_id=(await new_product(client))["id"])
+
+
+@_makes
+async def report_low_stock(client: AsyncClient) -> Given:
+    return await _report(client, outflow_days=7, by_warehouse=True)
+
+
+@_makes
+async def report_stock_ageing(client: AsyncClient) -> Given:
+    return await _report(client, buckets=[7, 30], expiring_days=14)
+
+
+@_makes
+async def report_abc_analysis(client: AsyncClient) -> Given:
+    return await _report(client, **RANGE, by="movements", a_percent=70, b_percent=90)
+
+
+@_makes
+async def report_dead_stock(client: AsyncClient) -> Given:
+    return await _report(client, idle_days=30, by_warehouse=False)
+
+
 def key_body() -> Json:
     return {"name": "Scanner", "role": "viewer", "expires_at": "2101-01-01T00:00:00Z"}
 
@@ -457,6 +595,12 @@ async def _several_reservations(client: AsyncClient) -> Given:
     return {"query": {"reference": reference}}
 
 
+async def _several_tasks(client: AsyncClient) -> Given:
+    for _ in range(5):
+        await new_task(client)
+    return {"query": {"kind": "upsert_products"}}
+
+
 async def _several_keys(client: AsyncClient) -> Given:
     for _ in range(4):
         await new_call(client, "revoke_api_key")
@@ -470,5 +614,6 @@ _LISTS: Mapping[str, _Maker] = {
     "list_balances": _several_lots,
     "list_movements": _several_lots,
     "list_reservations": _several_reservations,
+    "list_tasks": _several_tasks,
     "list_api_keys": _several_keys,
 }

@@ -1,5 +1,7 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +11,48 @@ from sqlalchemy import func, select
 
 from tests.api.contract import Contract
 from tests.conftest import ClientAs, FreshDatabase
-from tests.servers import Backend
+from tests.servers import Backend, Valkey, backends
 from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
+from warehouse.container import Container
+from warehouse.settings import CacheSettings, DatabaseSettings, LimitSettings, RateLimitSettings, RedisSettings, Settings
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.tables import metadata
+from warehouse.tasks.model import TaskQueue
+from warehouse.tasks.worker import run_in_process
+
+MAX_UPLOAD = 12 * 1024 * 1024
+FIRST_QUEUES = 8
+"""The number of Valkey's database that has the first backend's queues; the others follow."""
+
+
+@pytest.fixture(scope="session")
+async def container(
+    migrated_url: str, backend: Backend, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Container]:
+    """As elsewhere, but with a queue, a folder of its own for blobs, and limits that are right for tests."""
+    settings = Settings(
+        database=DatabaseSettings(url=migrated_url),
+        redis=RedisSettings(url=valkey.url(FIRST_QUEUES + backends().index(backend))),
+        cache=CacheSettings(enabled=False),
+        rate_limit=RateLimitSettings(heavy="30000/minute"),
+        limits=LimitSettings(upload_bytes=MAX_UPLOAD),
+        data_dir=tmp_path_factory.mktemp("data"),
+    )
+    container = Container(settings)
+    yield container
+    await container.close()
+
+
+@pytest.fixture(scope="session")
+async def worker(container: Container) -> AsyncIterator[None]:
+    """Does the tasks of the long queue. Those of the short one wait, unless a test runs them."""
+    duties = replace(container.duties([TaskQueue.LONG]), regular=())
+    working = asyncio.create_task(run_in_process(container.settings.redis.url, duties))
+    yield
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +61,7 @@ def contract(app: FastAPI) -> Contract:
 
 
 @pytest.fixture(scope="session")
-async def client_as(client_as: ClientAs, contract: Contract) -> ClientAs:
+async def client_as(client_as: ClientAs, contract: Contract, worker: None) -> ClientAs:
     """As elsewhere, and every answer is held against the OpenAPI document."""
 
     async def checked(role: Role) -> AsyncClient:
@@ -68,7 +107,7 @@ async def _state(database: SqlDatabase) -> Mapping[str, Sequence[Any]]:
     state: dict[str, Sequence[Any]] = {}
     async with database.connect(read_only=True) as connection:
         for table in metadata.sorted_tables:
-            if table.name != "commands":  # keeps refusals by the state of the records as answers
+            if table.name not in WRITTEN_BESIDE:
                 sums = [func.sum(table.c[name]) for name in NUMBERS if name in table.c]
                 latest = [func.max(table.c[name]) for name in TIMES if name in table.c]
                 statement = select(func.count(), *sums, *latest).select_from(table)
@@ -76,6 +115,8 @@ async def _state(database: SqlDatabase) -> Mapping[str, Sequence[Any]]:
     return state
 
 
+WRITTEN_BESIDE = ("commands", "task_batches")
+"""The first keeps refusals by the state of the records as answers, the other is written while a task is done."""
 NUMBERS = ("version", "on_hand", "reserved", "delta", "quantity")
 TIMES = ("updated_at", "revoked_at")
 

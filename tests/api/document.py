@@ -49,7 +49,12 @@ class Operation:
     def body(self) -> Json | None:
         """The schema of the JSON that it takes."""
         content = self.content.get("requestBody", {}).get("content", {})
-        return resolved(next(iter(content.values()))["schema"]) if content else None
+        json_types = [each for each in content if each.endswith(("/json", "+json"))]
+        return resolved(content[json_types[0]]["schema"]) if json_types else None
+
+    @property
+    def takes_upload(self) -> bool:
+        return "multipart/form-data" in self.content.get("requestBody", {}).get("content", {})
 
     @property
     def path_parameters(self) -> list[str]:

@@ -97,18 +97,22 @@ class TestQueries:
     @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
     async def test_a_parameter_that_is_given_twice_is_named(self, client: AsyncClient, operation: Operation) -> None:
         call = await new_call(client, operation.name)
-        for name in operation.parameters("query"):
+        for name, parameter in operation.parameters("query").items():
+            if parameter["schema"].get("type") == "array":
+                continue
             for twice in (f"{name}=1&{name}=1", f"{name}&{name}", f"{name}=&{name}=2"):
                 assert pointers(await call.send(client, params=twice)) == {f"?{name}"}
 
     @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
     async def test_a_bad_value_is_named(self, client: AsyncClient, operation: Operation) -> None:
         call = await new_call(client, operation.name)
+        required = [name for name, each in operation.parameters("query").items() if each["required"]]
         for name, parameter in operation.parameters("query").items():
             if name == "cursor":
                 continue
+            others = [f"{each}={call.query[each]}" for each in required if each != name]
             for value in _bad_values(resolved(parameter["schema"])):
-                response = await call.send(client, params=f"{name}={value}")
+                response = await call.send(client, params="&".join([*others, f"{name}={value}"]))
                 assert pointers(response) == {f"?{name}"}, f"{name}={value}"
 
 
@@ -240,6 +244,9 @@ async def cursors(client: AsyncClient) -> Mapping[str, tuple[Call, str]]:
     return found
 
 
+STATUSES = {"list_reservations": "expired", "list_tasks": "failed"}
+
+
 class TestCursors:
     @pytest.mark.parametrize("operation", LISTS, ids=str)
     async def test_a_cursor_of_another_list_order_or_filter_is_refused(
@@ -253,7 +260,8 @@ class TestCursors:
         others = {"q": "bread", "status": "archived", "sort": "-code", "kind": "transit", "low": "true", "sku": "x"}
         for name in others.keys() & operation.parameters("query").keys():
             if name != "sort" or operation.name in ("list_warehouses", "list_locations"):
-                changed = {"cursor": own, name: "expired" if operation.name == "list_reservations" else others[name]}
+                value = STATUSES.get(operation.name, others[name]) if name == "status" else others[name]
+                changed = {"cursor": own, name: value}
                 problem(await call.send(client, params=changed), 400, "bad_cursor")
 
     @pytest.mark.parametrize("operation", LISTS, ids=str)

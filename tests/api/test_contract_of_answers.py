@@ -1,6 +1,7 @@
 """A walk over all operations. What each answers is held against the document by the client's hook (contract.py); here
 each is made to answer all that the document says it may, and to keep the conventions that all of them share."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from tests.api.calls import (
     new_records,
     new_reservation,
 )
+from tests.api.conftest import MAX_UPLOAD
 from tests.api.contract import Contract
 from tests.api.document import OPERATIONS, Operation
 from tests.conftest import ClientAs
@@ -61,6 +63,9 @@ async def _known(client: AsyncClient, call: Call) -> Response:
 
 
 async def _too_large(client: AsyncClient, call: Call) -> Response:
+    if call.operation.takes_upload:
+        headers = {**call.headers, "Content-Type": "text/csv"}
+        return await call.send(client, content=bytes(MAX_UPLOAD + 1), headers=headers)
     return await call.send(client, content=b" " * (MAX_BODY + 1), headers={**call.headers, **JSON})
 
 
@@ -84,6 +89,19 @@ async def _rehearsed(client: AsyncClient, call: Call) -> Response:
     return await call.but(json={**call.json, "dry_run": True}).send(client)
 
 
+async def _not_waited_for(client: AsyncClient, call: Call) -> Response:
+    return await call.with_new_key().send(client, headers={"Prefer": "respond-async"})
+
+
+async def _a_part(client: AsyncClient, call: Call) -> Response:
+    return await call.send(client, headers={"Range": "bytes=0-9"})
+
+
+async def _knowing_the_end(client: AsyncClient, call: Call) -> Response:
+    last = re.findall(r"^id: (\d+)$", (await call.send(client)).text, re.MULTILINE)[-1]
+    return await call.send(client, headers={"Last-Event-ID": last})
+
+
 PROVOKED: Mapping[int, Provoke] = {
     304: _known,
     400: _malformed,
@@ -95,6 +113,12 @@ PROVOKED: Mapping[int, Provoke] = {
     422: _with_unknown_parameter,
     428: _unconditional,
 }
+BESIDES: Mapping[str, Mapping[int, Provoke]] = {
+    "upsert_products": {202: _not_waited_for},
+    "get_task_result": {206: _a_part},
+    "follow_task": {204: _knowing_the_end},
+}
+"""What single operations answer besides."""
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=str)
@@ -103,8 +127,9 @@ async def test_an_operation_answers_all_that_the_document_says(
 ) -> None:
     call = await new_call(client, operation.name)
     expected = set(operation.responses) - OURS - {409}
-    for status in sorted(expected & PROVOKED.keys()):
-        assert (await PROVOKED[status](client, call)).status_code == status
+    provoked = {**PROVOKED, **BESIDES.get(operation.name, {})}
+    for status in sorted(expected & provoked.keys()):
+        assert (await provoked[status](client, call)).status_code == status
     if 401 in expected:
         await call.send(anonymous)
     if operation.role is Role.VIEWER:
@@ -167,7 +192,7 @@ async def test_a_repeated_request_gets_the_first_answer_again(client: AsyncClien
 async def test_a_key_is_for_one_request_alone(client: AsyncClient, operation: Operation) -> None:
     first, other = await new_call(client, operation.name), await new_call(client, operation.name)
     assert (await first.send(client)).is_success
-    if (first.path, first.json) == (other.path, other.json):
+    if first.but(headers={}) == other.but(headers={}):
         other = other.but(json={**other.json, "name": "Another"})
     problem(await other.send(client, headers=first.headers), 422, "idempotency_key_reused")
 

@@ -56,6 +56,8 @@ LEAST_ROLE: Mapping[ImportKind, Role] = {
 }
 """As for the same by single requests."""
 
+ERRORS: Mapping[str, Any] = {"text/csv": {"schema": {"type": "string"}}}
+
 Sheet = Annotated[
     str,
     StringConstraints(min_length=1, max_length=LONGEST_SHEET),
@@ -111,7 +113,7 @@ async def create_import(
     return to_response(await uploads.submit(draft, upload.chunks, command_of))
 
 
-@router.get("/tasks/{task_id}/errors", response_class=Response)
+@router.get("/tasks/{task_id}/errors", response_class=Response, responses={200: {"content": ERRORS}})
 async def get_task_errors(request: Request, tasks: Tasks, task_id: UUID) -> Response:
     """The errors of an import so far, as CSV: `line`, `column`, `code`, `detail`; at most 100,000."""
     caller = caller_of(request)

@@ -78,7 +78,7 @@ def _complete_download(content: Json, _: Json) -> None:
     written = whole.pop("content", {})
     # An empty schema is what FastAPI writes for lack of anything else.
     told = [each for each, content in written.items() if each != "application/json" or content.get("schema")]
-    bodies = {each: {"schema": _schema(each)} for each in told or ["application/octet-stream"]}
+    bodies = {each: {"schema": _schema(each, written)} for each in told or ["application/octet-stream"]}
     whole["content"] = bodies
     whole.setdefault("headers", {}).update(_headers(_FILE))
     responses["206"] = {
@@ -89,7 +89,9 @@ def _complete_download(content: Json, _: Json) -> None:
     _add_parameters(content, _ASKED)
 
 
-def _schema(media_type: str) -> Json:
+def _schema(media_type: str, written: Json) -> Json:
+    if media_type == "application/json":
+        return dict(written[media_type]["schema"])
     # Generated clients decode what is a text, and would fail to make bytes of it.
     return {"type": "string"} if media_type.startswith("text/") else dict(_BYTES)
 

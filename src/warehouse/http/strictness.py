@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
@@ -26,7 +26,7 @@ _UNKEPT_DETAIL = "NUL characters, lone surrogates and what is not UTF-8 are not 
 
 
 def check_query(request: Request) -> None:
-    """Raises `Invalid` for a parameter that the operation does not have, or that is given twice."""
+    """Raises `Invalid` for a parameter that the operation does not have, or that is given twice and is no list."""
     if not request.scope["query_string"]:
         return
     known = _input_of(request).parameters
@@ -35,7 +35,7 @@ def check_query(request: Request) -> None:
     repeated = [
         FieldError(f"?{name}", "repeated_parameter", "Give it once.")
         for name, times in given.items()
-        if times > 1 and name in known
+        if times > 1 and name in known - _input_of(request).lists
     ]
     if faults := unknown + repeated:
         raise invalid(faults[:MAX_ERRORS])
@@ -139,6 +139,8 @@ def _known(names: frozenset[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Input:
     parameters: frozenset[str]
+    lists: frozenset[str]
+    """Those of them that may be given several times."""
     is_json: bool
 
 
@@ -161,10 +163,15 @@ def _input_at(route: APIRoute) -> _Input:
     return known
 
 
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
+
+
 def _read(route: APIRoute) -> _Input:
     queries = [each for each in get_flat_params(route.dependant) if isinstance(each.field_info, Query)]
     body = route.body_field
     return _Input(
         parameters=frozenset(query.alias for query in queries),
+        lists=frozenset(query.alias for query in queries if _is_list(query.field_info.annotation)),
         is_json=body is not None and not isinstance(body.field_info, Form),
     )

@@ -25,18 +25,17 @@ class TaskFeed:
         self._news = asyncio.Condition()
         self._looking: asyncio.Task[None] | None = None
 
-    async def follow(self, task_id: UUID, beat: int | None = None) -> AsyncGenerator[Task, None]:
-        """The task as it is, unless that is the state of this beat, and whenever it has changed; ends behind the state
-        in which the task has ended, and where there is no such task any more."""
-        with self._following(task_id):
-            while True:
-                task = await self._other_than(task_id, beat)
-                if task is None:
+    async def follow(self, task: Task, beat: int | None = None) -> AsyncGenerator[Task, None]:
+        """The task as it has just been read, unless that is the state of this beat, and whenever it has changed since;
+        ends behind the state in which the task has ended, and where there is no such task any more."""
+        latest: Task | None = task
+        with self._following(task.id):
+            while latest is not None:
+                if latest.beat != beat:
+                    yield latest
+                if not latest.is_open:
                     return
-                yield task
-                if not task.is_open:
-                    return
-                beat = task.beat
+                latest = await self._later(latest)
 
     async def close(self) -> None:
         if self._looking is not None:
@@ -56,14 +55,15 @@ class TaskFeed:
                 del self._followers[task_id]
                 self._latest.pop(task_id, None)
 
-    async def _other_than(self, task_id: UUID, beat: int | None) -> Task | None:
+    async def _later(self, task: Task) -> Task | None:
+        """What was last seen may be older: others have followed the task before."""
         looked = 0
         async with self._news:
             while True:
-                task = self._latest.get(task_id)
-                if task is not None and (task.beat != beat or not task.is_open):
-                    return task
-                if task is None and looked > 1:
+                found = self._latest.get(task.id)
+                if found is not None and found.beat > task.beat:
+                    return found
+                if found is None and looked > 1:
                     return None
                 await self._news.wait()
                 looked += 1

@@ -31,6 +31,16 @@ router = APIRouter(tags=["tasks"])
 
 LOOK_AGAIN_SECONDS = 1
 
+RESULTS: Mapping[str, Any] = {
+    "application/octet-stream": {},
+    "application/json": {"schema": {"description": "As the kind of the task has it."}},
+    "application/x-ndjson": {},
+    "application/vnd.apache.parquet": {},
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {},
+    "text/csv": {},
+}
+"""What results are. Generated clients go by the first, and so take all of them for bytes."""
+
 _BEAT = re.compile(r"[0-9]{1,18}")
 
 
@@ -64,7 +74,7 @@ def accepted(request: Request, more: Mapping[str, str] | None = None) -> Callabl
 
     def answer(task: Task) -> Answer:
         headers = {"Location": f"{root}/v1/tasks/{task.id}", "Retry-After": str(LOOK_AGAIN_SECONDS), **(more or {})}
-        return json_answer(task_document(task, task.created_at, root), 202, headers)
+        return json_answer(task_document(task, utc_now(), root), 202, headers)
 
     return answer
 
@@ -108,10 +118,10 @@ async def follow_task(
     beat = int(last) if last is not None and _BEAT.fullmatch(last) else None
     if not task.is_open and task.beat == beat:
         return Response(status_code=204)
-    return event_stream(_events(request, feed, task_id, beat))
+    return event_stream(_events(request, feed, task, beat))
 
 
-@router.get("/tasks/{task_id}/result", response_class=Response)
+@router.get("/tasks/{task_id}/result", response_class=Response, responses={200: {"content": RESULTS}})
 @sends_file
 async def get_task_result(
     request: Request, tasks: Tasks, blobs: Annotated[BlobStore, Depends(_blobs)], task_id: UUID
@@ -128,7 +138,8 @@ async def get_task_result(
         media_type=result.media_type,
         file_name=result.file_name,
         size=result.size,
-        etag=f'"{task.id.hex}-{task.attempt}"',
+        # With the attempt that made it, not the last: a task that is done again may have the old result meanwhile.
+        etag=f'"{task.id.hex}-{result.key.rpartition("/")[2]}"',
     )
 
 
@@ -155,8 +166,8 @@ def _answer(request: Request, task: Task) -> Answer:
     return json_answer(_document(request)(task), 200, {})
 
 
-async def _events(request: Request, feed: TaskFeed, task_id: UUID, beat: int | None) -> AsyncIterator[Event]:
-    async with aclosing(feed.follow(task_id, beat)) as changes:
-        async for task in changes:
-            name = "progress" if task.is_open else "end"
-            yield Event(encode(_document(request)(task)).decode(), id=str(task.beat), name=name)
+async def _events(request: Request, feed: TaskFeed, task: Task, beat: int | None) -> AsyncIterator[Event]:
+    async with aclosing(feed.follow(task, beat)) as changes:
+        async for each in changes:
+            name = "progress" if each.is_open else "end"
+            yield Event(encode(_document(request)(each)).decode(), id=str(each.beat), name=name)

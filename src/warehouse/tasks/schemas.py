@@ -18,7 +18,7 @@ class ProgressRead(Output):
     done: int
     total: int | None = Field(description="Null as long as it is not known.")
     unit: str
-    rate: float | None = Field(description="So many in a second, of this attempt on average; null before the first.")
+    rate: float | None = Field(description="So many in a second, of this attempt on average; null while it waits.")
 
 
 class TaskFieldErrorRead(Output):
@@ -54,7 +54,7 @@ class TaskPage(Page[TaskRead]):
 
 def task_document(task: Task, at: datetime, root: str = "") -> Mapping[str, Any]:
     """The `TaskRead` of a task as it is at this moment. `root` is what stands before all paths."""
-    seconds = task.seconds(at)
+    seconds = None if task.status is TaskStatus.QUEUED else task.seconds(at)
     return {
         "id": task.id,
         "kind": task.kind,
