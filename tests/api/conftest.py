@@ -15,7 +15,14 @@ from tests.servers import Backend, Valkey, backends
 from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
 from warehouse.container import Container
-from warehouse.settings import CacheSettings, DatabaseSettings, LimitSettings, RateLimitSettings, RedisSettings, Settings
+from warehouse.settings import (
+    CacheSettings,
+    DatabaseSettings,
+    LimitSettings,
+    RateLimitSettings,
+    RedisSettings,
+    Settings,
+)
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.tables import metadata
 from warehouse.tasks.model import TaskQueue
