@@ -1,5 +1,6 @@
 """Workers as processes that can be killed, suspended and told to end."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class WorkerProcess(Returning):
     seconds its wall clock is off; it lets its tasks run for `drain` seconds when it is told to end."""
 
     name = "worker"
+    stop_signal = signal.SIGKILL  # nobody waits for what it does when the test is over
     not_ready = (OSError,)
 
     def __init__(self, database_url: str, redis_url: str, *, clock: float = 0.0, drain: int = 30) -> None:
