@@ -76,6 +76,7 @@ class Exchange:
         asked = _EXPORT.validate_python(running.task.parameters)
         criteria = TypeAdapter(EXPORTED[kind]).validate_python(asked.filters)
         async with self.exporter.open(ExportRequest(criteria, asked.format), running.report) as export:
+            running.report(0, export.rows)
             return await self._kept(running.task, export.pieces, export.media_type, export.name)
 
     async def _report(self, kind: ReportKind, running: Running) -> TaskResult:
