@@ -121,7 +121,7 @@ class SqlTaskRepository:
 
     async def finished_before(self, moment: datetime, limit: int) -> Sequence[UUID]:
         statement = select(tasks.c.id).where(tasks.c.finished_at < moment).order_by(tasks.c.finished_at, tasks.c.id)
-        return (await self._connection.execute(statement.limit(limit))).scalars().all()
+        return (await self._connection.execute(statement.limit(limit).with_for_update())).scalars().all()
 
     async def remove(self, task_ids: Collection[UUID]) -> None:
         await self._connection.execute(delete(task_batches).where(task_batches.c.task_id.in_(task_ids)))
