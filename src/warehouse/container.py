@@ -124,14 +124,14 @@ class Container:
         if self.job_queue is None:
             raise RuntimeError("a worker needs Redis")
         return Duties(
-            runner=TaskRunner(self.uow, self._exchange().kinds()),
+            runner=TaskRunner(self.uow, self.exchange().kinds()),
             sweep=Sweep(self.uow, self.job_queue),
             regular=self._regular_duties(),
             queues=queues,
             at_once=at_once or self.settings.jobs.concurrency,
         )
 
-    def _exchange(self) -> Exchange:
+    def exchange(self) -> Exchange:
         return Exchange(self.uow, self.blobs, self.importer, self.exporter, self.reporter)
 
     def _regular_duties(self) -> Sequence[Duty]:

@@ -127,11 +127,18 @@ def accepted(response: Response) -> Json:
     return task
 
 
+async def read_task(client: AsyncClient, task: Json) -> Json:
+    response = await client.get(f"/v1/tasks/{task['id']}")
+    assert response.status_code == 200, response.text
+    read: Json = response.json()
+    return read
+
+
 async def ended(client: AsyncClient, task: Json) -> Json:
     """The task when it has ended."""
     async with asyncio.timeout(TASK_SECONDS):
         while task["status"] in ("queued", "running"):
-            task = (await client.get(f"/v1/tasks/{task['id']}")).json()
+            task = await read_task(client, task)
             await asyncio.sleep(0.02)
     return task
 

@@ -1,19 +1,23 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import func, select
 
+from tests.api.calls import Json, read_task
 from tests.api.contract import Contract
 from tests.conftest import ClientAs, FreshDatabase
 from tests.servers import Backend, Valkey, backends
 from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
+from warehouse.blobs.choosing import FOLDER
 from warehouse.container import Container
 from warehouse.settings import (
     CacheSettings,
@@ -91,6 +95,26 @@ async def anonymous(app: FastAPI, contract: Contract) -> AsyncIterator[AsyncClie
     transport, hooks = ASGITransport(app), {"response": [contract.check]}
     async with AsyncClient(transport=transport, base_url="http://warehouse.test", event_hooks=hooks) as anonymous:
         yield anonymous
+
+
+def blobs(container: Container) -> set[Path]:
+    """The files of whatever is kept, or on its way to be."""
+    return {path for path in (container.settings.data_dir / FOLDER).rglob("*") if path.is_file()}
+
+
+RunTask = Callable[[Json], Awaitable[Json]]
+
+
+@pytest.fixture(scope="session")
+def run_task(container: Container, client: AsyncClient) -> RunTask:
+    """Does a task that waits, and gives what became of it."""
+    runner = container.duties().runner
+
+    async def run_task(task: Json) -> Json:
+        await runner.run(UUID(task["id"]), task["attempt"])
+        return await read_task(client, task)
+
+    return run_task
 
 
 Unchanged = Callable[[], AbstractAsyncContextManager[None]]

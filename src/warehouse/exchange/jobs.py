@@ -65,7 +65,7 @@ class Exchange:
                 dry_run=asked.dry_run,
                 actor=task.actor,
                 progress=running.report,
-                journal=TaskJournal(self.uow, running),
+                journal=TaskJournal(self.uow, running, whole=asked.atomic or asked.dry_run),
             )
         result = await self._kept(task, _once(encode(report)), JSON, f"import-{kind}.json")
         if asked.atomic and report.failed and not asked.dry_run:
@@ -76,6 +76,7 @@ class Exchange:
         asked = _EXPORT.validate_python(running.task.parameters)
         criteria = TypeAdapter(EXPORTED[kind]).validate_python(asked.filters)
         async with self.exporter.open(ExportRequest(criteria, asked.format), running.report) as export:
+            running.report(0, export.rows)
             return await self._kept(running.task, export.pieces, export.media_type, export.name)
 
     async def _report(self, kind: ReportKind, running: Running) -> TaskResult:
@@ -106,20 +107,25 @@ class Exchange:
 
 
 class TaskJournal:
-    """See `warehouse.exchange.journal.Journal`: in the task's own rows."""
+    """See `warehouse.exchange.journal.Journal`: in the task's own rows. `whole`: all batches are marked together, in
+    their order; where some were refused nothing was done, and an attempt goes through them anew."""
 
-    def __init__(self, uow: UnitOfWorkFactory, running: Running) -> None:
+    def __init__(self, uow: UnitOfWorkFactory, running: Running, *, whole: bool) -> None:
         self._uow = uow
         self._running = running
+        self._whole = whole
 
     async def done(self) -> Mapping[int, BatchOutcome]:
         async with self._uow(read_only=True) as uow:
             found = await uow.tasks.batches(self._running.task.id)
-        return {number: BatchOutcome.restored(values) for number, values in found.items()}
+        done = {number: BatchOutcome.restored(values) for number, values in found.items()}
+        return {} if self._whole and any(outcome.failed for outcome in done.values()) else done
 
     async def mark(self, uow: UnitOfWork, number: int, outcome: BatchOutcome) -> None:
         """Raises `Superseded` where another attempt has the task."""
         await self._running.hold(uow)
+        if self._whole and number == 0:
+            await uow.tasks.forget_batches(self._running.task.id)
         await uow.tasks.add_batch(self._running.task.id, number, asdict(outcome))
 
 

@@ -1,6 +1,6 @@
 """What nobody needs any more."""
 
-import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,8 +13,6 @@ ANSWERS_KEPT = timedelta(hours=48)
 ORPHANS_KEPT = timedelta(days=1)
 """A blob may be there a while before its task."""
 AT_ONCE = 500
-
-log = logging.getLogger(__name__)
 
 
 def upload_key(task_id: UUID) -> str:
@@ -53,7 +51,7 @@ class Purge:
         removed = await self._blobs.purge_partial(oldest)
         for prefix in ("uploads/", "results/"):
             async for blob in self._blobs.keys(prefix):
-                if blob.modified_at < oldest and not await self._has_task(blob.key):
+                if blob.modified_at < oldest and await self._is_orphan(blob.key):
                     await self._blobs.delete(blob.key)
                     removed += 1
         return removed
@@ -65,22 +63,28 @@ class Purge:
             await uow.commit()
         return removed
 
-    @replayed_on_conflict
     async def _some_tasks(self) -> int:
-        async with self._uow(read_only=True) as uow:
-            ids = await uow.tasks.finished_before(utc_now() - self._kept, AT_ONCE)
+        ids = await self._forget_some()
         for task_id in ids:
-            # The blobs first: a task without them can still be found and removed.
+            # Last, for nobody is to do a task again whose upload is gone; what is left after a kill is an orphan.
             await self._blobs.delete(upload_key(task_id))
             for key in [blob.key async for blob in self._blobs.keys(f"results/{task_id}/")]:
                 await self._blobs.delete(key)
-        if ids:
-            async with self._uow() as uow:
-                await uow.tasks.remove(ids)
-                await uow.commit()
         return len(ids)
 
-    async def _has_task(self, key: str) -> bool:
-        task_id = UUID(key.split("/")[1])
+    @replayed_on_conflict
+    async def _forget_some(self) -> Sequence[UUID]:
+        async with self._uow() as uow:
+            ids = await uow.tasks.finished_before(utc_now() - self._kept, AT_ONCE)
+            if ids:
+                await uow.tasks.remove(ids)
+                await uow.commit()
+        return ids
+
+    async def _is_orphan(self, key: str) -> bool:
+        try:
+            task_id = UUID(key.split("/")[1])
+        except ValueError:
+            return False  # Somebody else has put it there.
         async with self._uow(read_only=True) as uow:
-            return await uow.tasks.get(task_id) is not None
+            return await uow.tasks.get(task_id) is None

@@ -69,7 +69,13 @@ class TaskRepository(Protocol):
 
     async def add_batch(self, task_id: UUID, number: int, outcome: Mapping[str, Any]) -> None: ...
 
-    async def finished_before(self, moment: datetime, limit: int) -> Sequence[UUID]: ...
+    async def forget_batches(self, task_id: UUID) -> None:
+        """What was noted of what is done anew."""
+        ...
+
+    async def finished_before(self, moment: datetime, limit: int) -> Sequence[UUID]:
+        """The oldest first; until the transaction ends nobody can reopen them."""
+        ...
 
     async def remove(self, task_ids: Collection[UUID]) -> None:
         """With their batches; but not those that have been opened again."""

@@ -97,7 +97,7 @@ class SqlTaskRepository:
 
     async def reopen(self, task_id: UUID) -> bool:
         anew = {"status": QUEUED, "most_attempts": tasks.c.attempt + ATTEMPTS, "cancelling": False}
-        nothing_yet = {"error": null(), "finished_at": None}
+        nothing_yet = {"error": null(), "result": null(), "finished_at": None}
         return await self._change((tasks.c.id == task_id, tasks.c.status.in_(REOPENABLE)), {**anew, **nothing_yet})
 
     async def open(self, limit: int) -> Sequence[OpenTask]:
@@ -117,9 +117,12 @@ class SqlTaskRepository:
         values = {"task_id": task_id, "number": number, "outcome": outcome}
         await self._connection.execute(insert(task_batches), values)
 
+    async def forget_batches(self, task_id: UUID) -> None:
+        await self._connection.execute(delete(task_batches).where(task_batches.c.task_id == task_id))
+
     async def finished_before(self, moment: datetime, limit: int) -> Sequence[UUID]:
         statement = select(tasks.c.id).where(tasks.c.finished_at < moment).order_by(tasks.c.finished_at, tasks.c.id)
-        return (await self._connection.execute(statement.limit(limit))).scalars().all()
+        return (await self._connection.execute(statement.limit(limit).with_for_update())).scalars().all()
 
     async def remove(self, task_ids: Collection[UUID]) -> None:
         statement = select(tasks.c.id).where(tasks.c.id.in_(task_ids), tasks.c.finished_at.is_not(None))
