@@ -44,11 +44,13 @@ class TaskRepository(Protocol):
         ...
 
     async def take_away(self, task: OpenTask) -> bool:
-        """Queue a running task again whose worker is presumed dead, unless it has changed since."""
+        """Queue a running task again whose worker is presumed dead, unless it has changed since or
+        somebody is just changing it."""
         ...
 
     async def end_abandoned(self, task: OpenTask, status: TaskStatus, at: datetime, error: TaskError | None) -> bool:
-        """End a running task whose worker is presumed dead, unless it has changed since."""
+        """End a running task whose worker is presumed dead, unless it has changed since or somebody is just changing
+        it."""
         ...
 
     async def cancel(self, task_id: UUID, at: datetime) -> bool:

@@ -77,10 +77,10 @@ class SqlTaskRepository:
         return await self._change(_attempt(task_id, attempt), {"status": QUEUED, **more})
 
     async def take_away(self, task: OpenTask) -> bool:
-        return await self._change(_unchanged(task), {"status": QUEUED})
+        return await self._is_free(task) and await self._change(_unchanged(task), {"status": QUEUED})
 
     async def end_abandoned(self, task: OpenTask, status: TaskStatus, at: datetime, error: TaskError | None) -> bool:
-        return await self._change(_unchanged(task), _end(status, at, error, None))
+        return await self._is_free(task) and await self._change(_unchanged(task), _end(status, at, error, None))
 
     async def cancel(self, task_id: UUID, at: datetime) -> bool:
         queued = tasks.c.status == QUEUED
@@ -130,6 +130,11 @@ class SqlTaskRepository:
         ended = rows.scalars().all()
         await self._connection.execute(delete(task_batches).where(task_batches.c.task_id.in_(ended)))
         await self._connection.execute(delete(tasks).where(tasks.c.id.in_(ended)))
+
+    async def _is_free(self, task: OpenTask) -> bool:
+        """Without waiting: who has locked the row is at work, and a sweep has others to look after."""
+        statement = select(tasks.c.id).where(*_unchanged(task)).with_for_update(skip_locked=True)
+        return (await self._connection.execute(statement)).one_or_none() is not None
 
     async def _change(self, conditions: Sequence[ColumnElement[bool]], values: Mapping[str, Any]) -> bool:
         statement = update(tasks).where(*conditions).values({**values, "beat": tasks.c.beat + 1})

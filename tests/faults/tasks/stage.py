@@ -30,6 +30,7 @@ LOOK_SECONDS = 0.25
 PAUSE_SECONDS = 0.02
 ANSWER_SECONDS = 20.0
 PRODUCTS = 20
+KNOWING_SECONDS = 13.0
 OUT_OF_THE_WAY_SECONDS = 15.0
 """Longer than a lease."""
 
@@ -55,6 +56,7 @@ class Stage:
         self.recoveries = Recoveries()
         self.suspended: set[WorkerProcess] = set()
         self.returning: set[WorkerProcess] = set()
+        self._since = dict.fromkeys(workers, 0.0)
 
     async def goods(self) -> Goods:
         ledger = Ledger.over(self.desk.uow)
@@ -68,13 +70,20 @@ class Stage:
         self.returning.add(worker)
         await asyncio.to_thread(worker.kill)
         await worker.come_back()
+        self._since[worker] = asyncio.get_running_loop().time()
         self.returning.discard(worker)
+
+    def knows_the_others(self, worker: WorkerProcess) -> bool:
+        """It has been there for so long that it can tell whether they live."""
+        is_there = worker not in self.suspended and worker not in self.returning
+        return is_there and asyncio.get_running_loop().time() - self._since[worker] > KNOWING_SECONDS
 
     async def suspend(self, worker: WorkerProcess) -> None:
         self.suspended.add(worker)
         worker.suspend()
         await asyncio.sleep(OUT_OF_THE_WAY_SECONDS)
         worker.resume()
+        self._since[worker] = asyncio.get_running_loop().time()
         self.suspended.discard(worker)
 
     async def kill_redis(self, seconds: float) -> None:
