@@ -1,0 +1,148 @@
+"""`warehouse worker` as its operator runs it: which queues, and what those hear who watch it."""
+
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from httpx import ASGITransport, AsyncClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cli.conftest import Warehouse
+from tests.cli.running import Running, running
+from tests.cli.test_serving import is_ready
+from tests.conftest import FreshDatabase
+from tests.process import free_port
+from tests.servers import HOST, Valkey
+from warehouse.app import create_app
+from warehouse.auth.model import Role
+from warehouse.container import Container
+from warehouse.settings import CacheSettings, DatabaseSettings, RedisSettings, Settings
+from warehouse.storage.migrations import migrate
+
+ROWS = 30_000
+"""They take a worker some seconds."""
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(tmp_path: Path, own_valkey: Valkey, fresh_database: FreshDatabase) -> Settings:
+    url = fresh_database("sqlite")
+    migrate(url)
+    return Settings(
+        database=DatabaseSettings(url=url),
+        redis=RedisSettings(url=own_valkey.url()),
+        cache=CacheSettings(enabled=False),
+        data_dir=tmp_path / "var",
+    )
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path, port: int) -> Iterator[Running]:
+    """That of the long queue."""
+    environment = {
+        "DATABASE_URL": settings.database.url,
+        "REDIS_URL": settings.redis.url,
+        "DATA_DIR": str(settings.data_dir),
+        "LOG_LEVEL": "info",
+    }
+    arguments = ("--queues=long", "--concurrency=1", f"--health-port={port}")
+    with running(tmp_path, "worker", *arguments, **environment) as worker:
+        worker.wait_until(lambda: is_ready(port))
+        yield worker
+
+
+@asynccontextmanager
+async def api(settings: Settings) -> AsyncIterator[AsyncClient]:
+    """The API beside the worker, on the same database, Valkey and folder."""
+    container = Container(settings)
+    try:
+        secret = (await container.api_keys.issue("test", Role.ADMIN)).secret.text
+        headers = {"Authorization": f"Bearer {secret}"}
+        transport = ASGITransport(create_app(settings, container))
+        async with AsyncClient(transport=transport, base_url="http://warehouse.test", headers=headers) as client:
+            yield client
+    finally:
+        await container.close()
+
+
+def samples(port: int, name: str) -> dict[str, float]:
+    """What is counted, by the values of the labels."""
+    answer = httpx.get(f"http://{HOST}:{port}/metrics", timeout=30, trust_env=False).raise_for_status()
+    return {
+        " ".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+async def test_who_watches_a_worker_hears_how_it_is_doing(settings: Settings, worker: Running, port: int) -> None:
+    live, ready = [httpx.get(f"http://{HOST}:{port}{path}", trust_env=False) for path in ("/livez", "/readyz")]
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
+    assert ready.json() == {"status": "ready", "checks": {"database": "ok", "blobs": "ok", "redis": "ok"}}
+    nothing = httpx.get(f"http://{HOST}:{port}/v1/products", trust_env=False)
+    assert (nothing.status_code, nothing.headers["content-type"]) == (404, "application/problem+json")
+    async with api(settings) as client:
+        task = (await client.post("/v1/exports?kind=stock")).json()
+        short = {"products": [{"sku": "A", "name": "B"}]}
+        await client.post("/v1/products/batch", json=short, headers={"Prefer": "respond-async"})
+        worker.wait_until(lambda: samples(port, "warehouse_task_attempts_total") == {"export_stock succeeded": 1})
+        worker.wait_until(lambda: samples(port, "warehouse_tasks_queued") == {"short": 1, "long": 0})
+        assert (await client.get(f"/v1/tasks/{task['id']}")).json()["status"] == "succeeded"
+    assert worker.end(signal.SIGTERM) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex((HOST, port)) != 0
+
+
+async def test_a_worker_that_drains_says_so_and_lets_its_task_end(
+    settings: Settings, worker: Running, port: int
+) -> None:
+    lines = "\n".join(json.dumps({"sku": f"S-{number}", "name": "Rye bread"}) for number in range(ROWS))
+    async with api(settings) as client:
+        headers = {"Content-Type": "application/x-ndjson"}
+        response = await client.post("/v1/imports?kind=products", content=lines.encode(), headers=headers)
+        worker.wait_until(lambda: samples(port, "warehouse_tasks_running").get("long") == 1)
+        worker.process.send_signal(signal.SIGTERM)
+        worker.wait_until(lambda: not is_ready(port))
+        draining = httpx.get(f"http://{HOST}:{port}/readyz", trust_env=False)
+        assert (draining.status_code, draining.json()["status"]) == (503, "draining")
+        assert worker.process.wait(60) == 0
+        task = (await client.get(response.headers["location"])).json()
+        assert (task["status"], task["progress"]["done"], task["attempt"]) == ("succeeded", ROWS, 1)
+    assert "worker.draining" in worker.err
+    assert "Traceback" not in worker.err
+
+
+@pytest.mark.parametrize("queues", ["x", "short,x", "", "short;long"])
+def test_a_queue_that_there_is_not_is_told(
+    queues: str, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, own_valkey: Valkey
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_REDIS_URL", own_valkey.url())
+    assert warehouse("worker", f"--queues={queues}").message == "--queues: choose among short, long."
+
+
+def test_a_health_port_that_is_taken_is_told(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, own_valkey: Valkey
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_REDIS_URL", own_valkey.url())
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = warehouse("worker", f"--health-port={port}").message
+    assert message == f"Cannot listen on {HOST}:{port}: Address already in use."
