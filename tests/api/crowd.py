@@ -1,10 +1,11 @@
 """Many clients at once, each with a connection of its own."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from httpx import AsyncClient
+from httpx import AsyncClient, Response
 
 from tests.serving import WarehouseServer
 
@@ -31,3 +32,13 @@ async def crowd(server: WarehouseServer, key: str, size: int) -> AsyncIterator[S
 def new_client(server: WarehouseServer, key: str) -> AsyncClient:
     headers = {"Authorization": f"Bearer {key}"}
     return AsyncClient(base_url=server.url, headers=headers, timeout=ANSWER_SECONDS, verify=TLS, trust_env=False)
+
+
+async def sent(client: AsyncClient, path: str, body: object, headers: Mapping[str, str]) -> Response:
+    """The answer to a POST; one that is refused because too much is asked at once is sent again when it may be, as
+    clients do. A machine that is busy with something else has as much to do as it can sooner."""
+    while True:
+        answer = await client.post(path, json=body, headers=headers)
+        if answer.status_code != 503 or answer.json()["code"] != "overloaded":
+            return answer
+        await asyncio.sleep(int(answer.headers["retry-after"]))

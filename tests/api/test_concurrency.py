@@ -9,7 +9,7 @@ import pytest
 from httpx import AsyncClient, Response
 
 from tests.api.calls import Json, Records, made, new_code, new_key, new_product, new_records, new_reservation
-from tests.api.crowd import crowd, new_client
+from tests.api.crowd import crowd, new_client, sent
 from tests.serving import WarehouseServer
 from warehouse.auth.model import Role
 
@@ -59,7 +59,7 @@ async def test_200_buyers_of_50_units_get_exactly_50(
 ) -> None:
     body = {"lines": [{"sku": records.product["sku"], "quantity": 1, **place}]}
     async with crowd(server, key, BUYERS) as buyers:
-        bought = await asyncio.gather(*(buyer.post(f"/v1/{act}", json=body, headers=new_key()) for buyer in buyers))
+        bought = await asyncio.gather(*(sent(buyer, f"/v1/{act}", body, new_key()) for buyer in buyers))
     assert outcomes(bought) == {"201": UNITS, "409 insufficient_stock": BUYERS - UNITS}
     totals = (await admin.get(f"/v1/stock/summary/{records.product['id']}")).json()
     assert totals["available"] == 0
@@ -80,10 +80,7 @@ async def test_60_commands_that_cross_each_other_succeed_or_lack_stock(
     bodies = [{"lines": lines}, {"lines": lines[::-1]}]
     async with crowd(server, key, CROSSING) as clients:
         answers = await asyncio.gather(
-            *(
-                client.post(f"/v1/{act}", json=bodies[number % 2], headers=new_key())
-                for number, client in enumerate(clients)
-            )
+            *(sent(client, f"/v1/{act}", bodies[number % 2], new_key()) for number, client in enumerate(clients))
         )
     assert outcomes(answers) == {"201": ENOUGH_FOR, "409 insufficient_stock": CROSSING - ENOUGH_FOR}
 
@@ -103,10 +100,7 @@ async def test_transfers_to_and_fro_change_no_total(
 
     async with crowd(server, key, CROSSING) as clients:
         answers = await asyncio.gather(
-            *(
-                client.post("/v1/stock/transfers", json=body(number), headers=new_key())
-                for number, client in enumerate(clients)
-            )
+            *(sent(client, "/v1/stock/transfers", body(number), new_key()) for number, client in enumerate(clients))
         )
     assert outcomes(answers) == {"201": CROSSING}
     totals = (await admin.get(f"/v1/stock/summary/{records.product['id']}")).json()
@@ -140,8 +134,8 @@ async def test_1000_commands_sent_3_times_at_once_have_1000_effects(
         answers: list[Sequence[Response]] = []
         for _ in numbers:
             headers = new_key()
-            sent = (client.post("/v1/stock/receipts", json=body, headers=headers) for client in copies)
-            answers.append(await asyncio.gather(*sent))
+            copied = (sent(client, "/v1/stock/receipts", body, headers) for client in copies)
+            answers.append(await asyncio.gather(*copied))
         return answers
 
     async with crowd(server, key, COPIES * AT_ONCE) as clients:

@@ -307,7 +307,10 @@ class TestHostileFiles:
 
     async def test_a_bomb_of_a_workbook_is_refused(self, client: AsyncClient) -> None:
         content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open("xl/worksheets/sheet1.xml", "w") as f:
+        with (
+            zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bomb,
+            bomb.open("xl/worksheets/sheet1.xml", "w") as f,
+        ):
             for _ in range(256):
                 f.write(bytes(1024 * 1024))
         error = await error_of(client, await send(client, content.getvalue(), "stock.xlsx"))
@@ -336,7 +339,7 @@ class TestHostileFiles:
             ("p.csv", b"\xff\xfe\x00"),
             ("p.xlsx", b"sku,name\n"),
             ("p.csv", b"\n\n"),
-            ("p.csv.gz", gzip.compress(bytes(1024)) [:40]),
+            ("p.csv.gz", gzip.compress(bytes(1024))[:40]),
             ("p.exe", b"MZ\x90\x00\x03\x00\x00\x00"),
         ],
     )
@@ -385,7 +388,10 @@ class TestUploads:
         self, client: AsyncClient, app: FastAPI, container: Container, unchanged: Unchanged
     ) -> None:
         before = blobs(container)
-        pieces = [{"type": "http.request", "body": products(new_code()), "more_body": True}, {"type": "http.disconnect"}]
+        pieces = [
+            {"type": "http.request", "body": products(new_code()), "more_body": True},
+            {"type": "http.disconnect"},
+        ]
         async with unchanged():
             await asyncio.wait_for(_raw(app, client, pieces), 10)
         assert blobs(container) == before

@@ -9,7 +9,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from tests.api.answers import pointers, problem
-from tests.api.calls import Json, accepted, done, ended, new_code, new_key, new_task, read_task
+from tests.api.calls import Json, accepted, done, new_code, new_key, new_task, read_task
 from tests.api.conftest import RunTask, blobs
 from tests.api.streams import Seen, events
 from tests.conftest import ClientAs
@@ -357,5 +357,3 @@ class TestAFullQueue:
         # The long queue is another.
         assert (await crowded.post("/v1/exports?kind=stock&sku=x")).status_code == 202
         await crowded.aclose()
-
-
