@@ -116,9 +116,7 @@ class TestOrphans:
     async def test_old_blobs_without_a_task_go(self, desk: Desk) -> None:
         task = await desk.task(None)
         kept = [await desk.blob(key, ORPHANS_KEPT + MOMENT) for key in keys(task)]
-        gone = [
-            await desk.blob(key, ORPHANS_KEPT + MOMENT) for key in (upload_key(new_id()), result_key(new_id(), 1))
-        ]
+        gone = [await desk.blob(key, ORPHANS_KEPT + MOMENT) for key in (upload_key(new_id()), result_key(new_id(), 1))]
         young = await desk.blob(upload_key(new_id()), ORPHANS_KEPT - MOMENT)
         assert await desk.purge.orphans() == 2
         assert all(path.exists() for path in (*kept, young))
