@@ -134,13 +134,19 @@ async def read_task(client: AsyncClient, task: Json) -> Json:
     return read
 
 
+async def looked_at(client: AsyncClient, task: Json, until: Callable[[Json], bool]) -> Json:
+    """The task when it is as it should be."""
+    async with asyncio.timeout(TASK_SECONDS):
+        while True:
+            task = await read_task(client, task)
+            if until(task):
+                return task
+            await asyncio.sleep(0.02)
+
+
 async def ended(client: AsyncClient, task: Json) -> Json:
     """The task when it has ended."""
-    async with asyncio.timeout(TASK_SECONDS):
-        while task["status"] in ("queued", "running"):
-            task = await read_task(client, task)
-            await asyncio.sleep(0.02)
-    return task
+    return await looked_at(client, task, lambda task: task["status"] not in ("queued", "running"))
 
 
 async def done(client: AsyncClient, response: Response) -> Json:

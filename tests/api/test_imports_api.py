@@ -19,7 +19,7 @@ from tests.api.answers import pointers, problem
 from tests.api.calls import Json, accepted, done, ended, form, new_code, new_key, new_location, new_records
 from tests.api.conftest import MAX_UPLOAD, RunTask, Unchanged, blobs
 from tests.conftest import ClientAs
-from tests.unit.exchange.workbooks import DATE, header, number, row, sheet, text, workbook
+from tests.unit.exchange.workbooks import DATE, SHEET, STRINGS, header, number, row, sheet, text, workbook
 from warehouse.auth.model import Role
 from warehouse.commands.model import Answer, Command
 from warehouse.container import Container
@@ -110,9 +110,9 @@ class TestFiles:
     async def test_columns_are_called_what_they_mean(self, client: AsyncClient) -> None:
         sku = new_code()
         content = f"Art,Text,note\n{sku},Rye bread,x\n".encode()
-        mapping = [("kind", "products"), ("map", "Art=sku"), ("map", "Text=name"), ("map", "note=")]
+        query = {"kind": "products", "map": ["Art=sku", "Text=name", "note="]}
         file = {"file": ("p.csv", content)}
-        result = await result_of(client, await client.post("/v1/imports", params=mapping, files=file))
+        result = await result_of(client, await client.post("/v1/imports", params=query, files=file))
         assert (result["created"], result["errors"]) == (1, [])
         assert await exists(client, sku)
 
@@ -121,8 +121,8 @@ class TestFiles:
         self, client: AsyncClient, unchanged: Unchanged, maps: list[str]
     ) -> None:
         async with unchanged():
-            params = [("kind", "products"), *(("map", each) for each in maps)]
-            refused = await client.post("/v1/imports", params=params, files=form("p.csv", "sku"))
+            query = {"kind": "products", "map": maps}
+            refused = await client.post("/v1/imports", params=query, files=form("p.csv", "sku"))
             assert all(pointer.startswith("?map") for pointer in pointers(refused))
 
     async def test_operators_import_movements_and_nothing_else(
@@ -307,18 +307,15 @@ class TestHostileFiles:
 
     async def test_a_bomb_of_a_workbook_is_refused(self, client: AsyncClient) -> None:
         content = io.BytesIO()
-        with (
-            zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bomb,
-            bomb.open("xl/worksheets/sheet1.xml", "w") as f,
-        ):
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open(SHEET, "w") as part:
             for _ in range(256):
-                f.write(bytes(1024 * 1024))
+                part.write(bytes(1024 * 1024))
         error = await error_of(client, await send(client, content.getvalue(), "stock.xlsx"))
         assert error["code"] in ("invalid", "payload_too_large")
         book = io.BytesIO(workbook(sheet(header("sku", "name"))))
-        with zipfile.ZipFile(book, "a", zipfile.ZIP_DEFLATED) as bomb, bomb.open("xl/sharedStrings.xml", "w") as f:
+        with zipfile.ZipFile(book, "a", zipfile.ZIP_DEFLATED) as bomb, bomb.open(STRINGS, "w") as part:
             for _ in range(256):
-                f.write(b"<si/>" * 200_000)
+                part.write(b"<si/>" * 200_000)
         error = await error_of(client, await send(client, book.getvalue(), "stock.xlsx"))
         assert error["code"] in ("invalid", "payload_too_large")
 
@@ -388,7 +385,7 @@ class TestUploads:
         self, client: AsyncClient, app: FastAPI, container: Container, unchanged: Unchanged
     ) -> None:
         before = blobs(container)
-        pieces = [
+        pieces: list[Message] = [
             {"type": "http.request", "body": products(new_code()), "more_body": True},
             {"type": "http.disconnect"},
         ]

@@ -1,15 +1,16 @@
 """What callers do with tasks, whatever these are of: look, follow, cancel, have done again, fetch."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from tests.api.answers import pointers, problem
-from tests.api.calls import Json, accepted, done, new_code, new_key, new_task, read_task
+from tests.api.calls import Json, accepted, done, looked_at, new_code, new_key, new_task, read_task
 from tests.api.conftest import RunTask, blobs
 from tests.api.streams import Seen, events
 from tests.conftest import ClientAs
@@ -24,7 +25,7 @@ from warehouse.tasks.model import TaskDraft, TaskQueue
 from warehouse.tasks.model import new_task as new_row
 from warehouse.tasks.running import Handler, Running, TaskKind, TaskRunner
 
-Attempt = Callable[[Json, Handler], Awaitable[None]]
+Attempt = Callable[[Json, Handler], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -144,8 +145,7 @@ class TestCancelling:
     async def test_what_runs_ends_when_its_worker_has_heard_of_it(self, client: AsyncClient, attempt: Attempt) -> None:
         task = await new_task(client)
         working = asyncio.create_task(attempt(task, never_ends))
-        while (await read_task(client, task))["status"] == "queued":
-            await asyncio.sleep(0.01)
+        await looked_at(client, task, lambda task: task["status"] == "running")
         assert (await act(client, task, "cancel")).json()["status"] == "running"
         async with asyncio.timeout(5):
             await working
@@ -216,8 +216,7 @@ class TestFollowing:
 
         followers = [asyncio.create_task(follow(client, task)) for _ in range(2)]
         working = asyncio.create_task(attempt(task, steps))
-        while (await read_task(client, task))["progress"]["done"] < 3:
-            await asyncio.sleep(0.01)
+        await looked_at(client, task, lambda task: task["progress"]["done"] == 3)
         late = asyncio.create_task(follow(client, task))
         goes_on.set()
         await working
@@ -245,7 +244,7 @@ class TestFollowing:
     async def test_an_id_that_was_never_sent_begins_at_the_beginning(self, client: AsyncClient, last: str) -> None:
         task = await new_task(client)
         await act(client, task, "cancel")
-        response = await client.get(f"/v1/tasks/{task['id']}/events", headers={"Last-Event-ID": last.encode()})
+        response = await client.get(f"/v1/tasks/{task['id']}/events", headers=[(b"Last-Event-ID", last.encode())])
         assert [event.name for event in events(response.text.split("\n"))] == ["end"]
 
     async def test_who_knew_the_end_hears_that_it_is_done_again(self, client: AsyncClient, run_task: RunTask) -> None:

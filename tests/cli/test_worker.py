@@ -80,9 +80,13 @@ async def api(settings: Settings) -> AsyncIterator[AsyncClient]:
         await container.close()
 
 
+def told(port: int, path: str) -> httpx.Response:
+    return httpx.get(f"http://{HOST}:{port}{path}", timeout=30, trust_env=False)
+
+
 def samples(port: int, name: str) -> dict[str, float]:
     """What is counted, by the values of the labels."""
-    answer = httpx.get(f"http://{HOST}:{port}/metrics", timeout=30, trust_env=False).raise_for_status()
+    answer = told(port, "/metrics").raise_for_status()
     return {
         " ".join(sample.labels.values()): sample.value
         for family in text_string_to_metric_families(answer.text)
@@ -92,10 +96,9 @@ def samples(port: int, name: str) -> dict[str, float]:
 
 
 async def test_who_watches_a_worker_hears_how_it_is_doing(settings: Settings, worker: Running, port: int) -> None:
-    live, ready = [httpx.get(f"http://{HOST}:{port}{path}", trust_env=False) for path in ("/livez", "/readyz")]
+    live, ready, nothing = [told(port, path) for path in ("/livez", "/readyz", "/v1/products")]
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
     assert ready.json() == {"status": "ready", "checks": {"database": "ok", "blobs": "ok", "redis": "ok"}}
-    nothing = httpx.get(f"http://{HOST}:{port}/v1/products", trust_env=False)
     assert (nothing.status_code, nothing.headers["content-type"]) == (404, "application/problem+json")
     async with api(settings) as client:
         task = (await client.post("/v1/exports?kind=stock")).json()
@@ -119,7 +122,7 @@ async def test_a_worker_that_drains_says_so_and_lets_its_task_end(
         worker.wait_until(lambda: samples(port, "warehouse_tasks_running").get("long") == 1)
         worker.process.send_signal(signal.SIGTERM)
         worker.wait_until(lambda: not is_ready(port))
-        draining = httpx.get(f"http://{HOST}:{port}/readyz", trust_env=False)
+        draining = told(port, "/readyz")
         assert (draining.status_code, draining.json()["status"]) == (503, "draining")
         assert worker.process.wait(60) == 0
         task = (await client.get(response.headers["location"])).json()

@@ -97,6 +97,11 @@ def test_every_setting_is_in_the_table() -> None:
     assert told == set(setting_names())
 
 
+def test_every_setting_is_in_the_example() -> None:
+    told = set(re.findall(r"^#(WAREHOUSE_[A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert told == set(setting_names())
+
+
 def test_every_place_in_the_layout_exists() -> None:
     block = section("Layout").split("```")[1]
     places = [word.rstrip(",") for line in block.strip().splitlines() for word in re.split(r"\s{2,}", line)[0].split()]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ import yaml
 from tests.conftest import ROOT, FreshDatabase
 from tests.process import free_port
 from tests.servers import Valkey
+from warehouse.tasks.worker import DRAIN_SECONDS
 
 SCRIPTS = Path(sys.executable).parent
 READY_SECONDS = 30
@@ -85,6 +86,15 @@ def test_services_wait_for_healthy_servers_and_a_finished_migration() -> None:
     assert SERVICES["api"]["depends_on"] == SERVICES["worker"]["depends_on"] == servers | migration
 
 
+def test_the_api_and_the_worker_see_the_same_blobs() -> None:
+    assert SERVICES["api"]["volumes"] == SERVICES["worker"]["volumes"] == ["files:/var/lib/warehouse"]
+    assert "WAREHOUSE_DATA_DIR=/var/lib/warehouse" in FINAL["ENV"]
+
+
+def test_a_worker_is_not_killed_while_it_drains() -> None:
+    assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > DRAIN_SECONDS
+
+
 def test_the_api_can_be_scaled() -> None:
     assert "container_name" not in SERVICES["api"]
     assert all(re.search(r"\d+-\d+:8000$", ports) for ports in SERVICES["api"]["ports"])
@@ -125,28 +135,33 @@ def test_the_api_becomes_healthy_and_stops_when_told(migrated: dict[str, str], t
     health_check = FINAL["HEALTHCHECK"].partition("CMD ")[2].replace("8000", port)
     python, *arguments = json.loads(health_check)
     assert python == "python"
-
-    def healthy() -> bool:
-        return subprocess.run([sys.executable, *arguments], capture_output=True, check=False).returncode == 0
-
     here = {"8000": port, "0.0.0.0": "127.0.0.1"}  # noqa: S104 - what the test replaces
     with container("api", migrated, tmp_path, here) as process:
-        wait_until(process, healthy)
+        wait_until(process, lambda: succeeds(arguments))
         process.terminate()
         # uvicorn raises the signal again when it has shut down.
         assert process.wait(STOP_SECONDS) in (0, -signal.SIGTERM)
 
 
-def test_the_worker_starts_and_stops_when_told(
+def test_the_worker_becomes_healthy_and_stops_when_told(
     migrated: dict[str, str], private_valkey: Valkey, tmp_path: Path
 ) -> None:
+    port = str(free_port())
+    kind, python, *check = SERVICES["worker"]["healthcheck"]["test"]
+    assert (kind, python) == ("CMD", "python")
+    here = {"8001": port, "0.0.0.0": "127.0.0.1"}  # noqa: S104 - what the test replaces
     with (
         redis.Redis.from_url(private_valkey.url()) as client,
-        container("worker", migrated, tmp_path) as process,
+        container("worker", migrated, tmp_path, here) as process,
     ):
+        wait_until(process, lambda: succeeds([each.replace("8001", port) for each in check]))
         wait_until(process, lambda: len(client.client_list()) > 1)
         process.terminate()
         assert process.wait(STOP_SECONDS) == 0
+
+
+def succeeds(arguments: Sequence[str]) -> bool:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
