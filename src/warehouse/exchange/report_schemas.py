@@ -1,5 +1,6 @@
 """What reports may be asked for, on the wire."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
@@ -52,8 +53,8 @@ To = Annotated[Moment | None, Field(description="The end of the range, not withi
 
 
 class ReportInput(Input):
-    def parameters(self) -> ReportParameters:
-        raise NotImplementedError
+    @abstractmethod
+    def parameters(self) -> ReportParameters: ...
 
 
 class StockAsOfInput(ReportInput):
