@@ -160,7 +160,10 @@ class TaskRunner:
             return found.status if is_done else await self._end(task, found)
         if isinstance(found, Superseded):
             return "superseded"
-        log.error("task.failed id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt, exc_info=found)
+        is_outage = isinstance(found, Unavailable | ResilienceError)
+        level, cause = (logging.WARNING, None) if is_outage else (logging.ERROR, found)
+        told = task.id, task.kind, task.attempt, type(found).__name__
+        log.log(level, "task.failed id=%s kind=%s attempt=%d error=%s", *told, exc_info=cause)
         if task.attempt < task.most_attempts:
             await self._give_back(task, free=False)
             return "given_back"

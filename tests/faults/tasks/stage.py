@@ -11,7 +11,7 @@ import redis
 from sqlalchemy import func, select
 
 from tests.contract.ledger import Ledger, line
-from tests.faults.cache.stage import StagedServer
+from tests.faults.cache.stage import RECORD, StagedServer
 from tests.faults.cache.wire import Caller, Connection
 from tests.faults.returning import ReturningValkey
 from tests.faults.tasks.figures import Figures, Recoveries
@@ -132,6 +132,10 @@ class Stage:
 
     def logs(self) -> str:
         return "\n".join(worker.log for worker in self.workers)
+
+    def tracebacks(self) -> str:
+        """What the workers have logged of errors that they did not expect."""
+        return "\n".join(record for record in RECORD.split(self.logs()) if "Traceback" in record)
 
 
 @asynccontextmanager
