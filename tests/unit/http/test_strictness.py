@@ -1,7 +1,7 @@
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, File
+from fastapi import FastAPI, File, Query
 from httpx import Response as Answer
 from pydantic import BaseModel
 from starlette.types import Message
@@ -20,6 +20,11 @@ def shop() -> FastAPI:
 
     @app.get("/products")
     async def list_products(limit: Limit = 50, q: str = "", cursor: Cursor = None) -> None: ...
+
+    @app.get("/stock")
+    async def list_balances(
+        days: Annotated[list[int], Query()], lots: Annotated[list[str] | None, Query()] = None
+    ) -> None: ...
 
     @app.get("/products/by-sku/{sku}")
     async def get_product_by_sku(sku: str) -> None: ...
@@ -55,6 +60,11 @@ async def test_an_unknown_parameter_is_refused_and_named() -> None:
 
 async def test_an_operation_without_parameters_takes_none() -> None:
     assert faults(await request("GET", "/products/by-sku/a?sku=b")) == [("?sku", "unknown_parameter")]
+
+
+async def test_what_is_a_list_is_given_as_often_as_one_likes() -> None:
+    assert (await request("GET", "/stock?lots=a&lots=b&days=1&days=2")).status_code == 200
+    assert faults(await request("GET", "/stock?lots=a&lots=b&days=1&lot=c")) == [("?lot", "unknown_parameter")]
 
 
 async def test_a_parameter_given_twice_is_refused() -> None:

@@ -41,6 +41,9 @@ class MemoryTasks:
     async def get(self, task_id: UUID) -> Task | None:
         return self.rows.get(task_id)
 
+    async def find(self, task_ids: Collection[UUID]) -> Sequence[Task]:
+        return [self.rows[task_id] for task_id in task_ids if task_id in self.rows]
+
     async def queued(self, queue: TaskQueue) -> int:
         return sum(row.status is TaskStatus.QUEUED and row.queue is queue for row in self.rows.values())
 
