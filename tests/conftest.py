@@ -17,6 +17,15 @@ from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.unit_of_work import UnitOfWorkFactory
 
 ROOT = Path(__file__).parents[1]
+LONGEST_BYTES = 16
+"""Of a parameter in the name of its test."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Compressed bytes hold the time at which they were made: processes that share the tests would know them by
+    different names."""
+    return argname if isinstance(val, bytes) and len(val) > LONGEST_BYTES else None
+
 
 FreshDatabase = Callable[[Backend], str]
 

@@ -123,6 +123,7 @@ def worker(
     chosen = _queues(queues)
     if health_port is not None:
         check_address(health_host, health_port)
+    _require_tables(settings)
 
     async def work(container: Container) -> None:
         duties = container.duties(chosen, concurrency)

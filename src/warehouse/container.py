@@ -55,6 +55,8 @@ from warehouse.tasks.uploading import TaskUploads
 from warehouse.tasks.worker import Duties, Duty
 
 REDIS_CONNECTIONS = 20
+PURGE_SECONDS = 1800
+"""What a purge has not removed by then, the next one does."""
 
 
 class Container:
@@ -138,9 +140,9 @@ class Container:
         return [
             Duty("expire_reservations", self.reservations.expire_due, second=frozenset(range(0, 60, 5))),
             Duty("scan_low_stock", self.low_stock.run, minute=frozenset({37})),
-            Duty("purge_answers", self.purge.answers, minute=frozenset({7})),
-            Duty("purge_tasks", self.purge.tasks, minute=frozenset({17})),
-            Duty("purge_orphans", self.purge.orphans, minute=frozenset({27})),
+            Duty("purge_answers", self.purge.answers, minute=frozenset({7}), seconds=PURGE_SECONDS),
+            Duty("purge_tasks", self.purge.tasks, minute=frozenset({17}), seconds=PURGE_SECONDS),
+            Duty("purge_orphans", self.purge.orphans, minute=frozenset({27}), seconds=PURGE_SECONDS),
         ]
 
     def checks(self) -> dict[str, Check]:

@@ -44,7 +44,7 @@ class ExportFormat(StrEnum):
         """Raises `Invalid` where it cannot be written here."""
         if self is ExportFormat.PARQUET and find_spec("pyarrow") is None:
             detail = "Parquet needs pyarrow, which is not installed: the extra `parquet` of the package brings it."
-            raise field_error("/format", "not_installed", detail)
+            raise field_error("?format", "not_installed", detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from warehouse.clock import utc_now
 from warehouse.commands.model import Command, Outcome
 from warehouse.commands.service import CommandRunner
 from warehouse.errors import Code, Conflict, NotFound, Overloaded, Unavailable
-from warehouse.tasks.model import Task, TaskDraft, TaskFilter, TaskStatus, new_task
+from warehouse.tasks.model import Task, TaskDraft, TaskFilter, TaskQueue, TaskStatus, new_task
 from warehouse.tasks.queue import Job, JobQueue
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
@@ -35,9 +35,7 @@ class TaskService:
         """Raises `Overloaded` where too many wait already."""
 
         async def work(uow: UnitOfWork) -> Task:
-            if await uow.tasks.queued(draft.queue) >= self._most:
-                detail = "Too many tasks wait for a worker already. Nothing of this one was kept."
-                raise Overloaded(detail, retry_after=FULL_SECONDS)
+            await self._check_room(uow, draft.queue)
             task = new_task(draft, command.caller_id, command.actor, utc_now())
             await uow.tasks.add(task)
             return task
@@ -77,15 +75,23 @@ class TaskService:
         return await self._commands.run(command, work)
 
     async def retry(self, command: Command, caller: Caller, task_id: UUID) -> Outcome[Task]:
-        """What the task has done in part is not done again. Raises `NotFound` and `Conflict`."""
+        """What the task has done in part is not done again. Raises `NotFound`, `Conflict` and, where too
+        many wait already, `Overloaded`."""
 
         async def work(uow: UnitOfWork) -> Task:
             task = await _visible(uow, caller, task_id)
+            await self._check_room(uow, task.queue)
             if not await uow.tasks.reopen(task_id):
                 raise _conflict(task, Code.TASK_NOT_FAILED)
             return await _visible(uow, caller, task_id)
 
         return await self._announced(await self._commands.run(command, work))
+
+    async def _check_room(self, uow: UnitOfWork, queue: TaskQueue) -> None:
+        """Raises `Overloaded`."""
+        if await uow.tasks.queued(queue) >= self._most:
+            detail = "Too many tasks wait for a worker already. Nothing of this request was done."
+            raise Overloaded(detail, retry_after=FULL_SECONDS)
 
     async def _announced(self, outcome: Outcome[Task]) -> Outcome[Task]:
         """What the queue does not hear now, a sweep tells it."""

@@ -53,6 +53,8 @@ class Duty:
     work: Callable[[], Awaitable[object]]
     second: frozenset[int] = frozenset({0})
     minute: frozenset[int] | None = None
+    seconds: int = DUTY_SECONDS
+    """That it may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _cron(duty: Duty) -> CronJob:
         name=f"cron:{duty.name}",
         minute=minute,
         second=set(duty.second),
-        timeout=DUTY_SECONDS,
+        timeout=duty.seconds,
         keep_result=0,
         max_tries=1,
     )
