@@ -1,5 +1,6 @@
 """What became of the tasks of a run."""
 
+import statistics
 from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -23,30 +24,36 @@ class Figures:
     """When all had ended, before those that failed were tried again."""
     refused: int = 0
     """Attempts that learned that they had been superseded."""
-    recovery: float = 0.0
-    """The longest time from the last sign of life of an attempt to the beginning of the next."""
+    recoveries: list[float] = field(default_factory=list)
+    """Times from the last sign of life of an attempt to the beginning of the next."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     requests: int = 0
     refused_requests: int = 0
+
+    @property
+    def recovery(self) -> float:
+        """The longest."""
+        return max(self.recoveries, default=0.0)
 
     def __str__(self) -> str:
         ends = ", ".join(f"{count} {status}" for status, count in self.ended.most_common())
         return (
             f"WAREHOUSE_TEST_SEED={self.seed}: {self.tasks} tasks of {self.batches} batches, {self.kills} workers "
             f"killed, {self.stops} suspended past their leases, {self.redis_kills} times Redis killed, {self.flushes} "
-            f"times flushed; {self.attempts} attempts, {self.refused} superseded; ended: {ends}; longest recovery "
-            f"{self.recovery:.1f} s; {len(self.lost)} lost, {len(self.doubled)} doubled; {self.requests} requests of "
+            f"times flushed; {self.attempts} attempts, {self.refused} superseded; ended: {ends}; "
+            f"{len(self.recoveries)} recoveries, the longest of {self.recovery:.1f} s, the median of "
+            f"{statistics.median(self.recoveries or [0.0]):.1f} s; {len(self.lost)} lost, {len(self.doubled)} doubled; {self.requests} requests of "
             f"which {self.refused_requests} were refused"
         )
 
 
 class Recoveries:
     """Tells from the rows alone how long a task was in nobody's hands: from the last change of a running attempt to the
-    first sight of the next one, or of its end by a sweep."""
+    first sight of the next one."""
 
     def __init__(self) -> None:
-        self.longest = 0.0
+        self.found: list[tuple[float, UUID]] = []
         self._alive: dict[UUID, tuple[int, int, float]] = {}
 
     def look(self, tasks: list[OpenTask], now: float) -> None:
@@ -55,6 +62,6 @@ class Recoveries:
                 continue
             known = self._alive.get(task.id)
             if known is not None and task.attempt > known[0]:
-                self.longest = max(self.longest, now - known[2])
+                self.found.append((now - known[2], task.id))
             if known is None or known[:2] != (task.attempt, task.beat):
                 self._alive[task.id] = task.attempt, task.beat, now

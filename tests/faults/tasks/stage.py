@@ -133,6 +133,11 @@ class Stage:
     def logs(self) -> str:
         return "\n".join(worker.log for worker in self.workers)
 
+    def slowest_recovery(self) -> str:
+        """What the workers have logged of the task."""
+        _, task_id = max(self.recoveries.found, default=(0.0, ""))
+        return "\n".join(sorted(each for each in self.logs().splitlines() if task_id and str(task_id) in each))
+
     def tracebacks(self) -> str:
         """What the workers have logged of errors that they did not expect."""
         return "\n".join(record for record in RECORD.split(self.logs()) if "Traceback" in record)
