@@ -43,8 +43,8 @@ class Figures:
             f"killed, {self.stops} suspended past their leases, {self.redis_kills} times Redis killed, {self.flushes} "
             f"times flushed; {self.attempts} attempts, {self.refused} superseded; ended: {ends}; "
             f"{len(self.recoveries)} recoveries, the longest of {self.recovery:.1f} s, the median of "
-            f"{statistics.median(self.recoveries or [0.0]):.1f} s; {len(self.lost)} lost, {len(self.doubled)} doubled; {self.requests} requests of "
-            f"which {self.refused_requests} were refused"
+            f"{statistics.median(self.recoveries or [0.0]):.1f} s; {len(self.lost)} lost, "
+            f"{len(self.doubled)} doubled; {self.requests} requests of which {self.refused_requests} were refused"
         )
 
 
