@@ -189,7 +189,8 @@ def _redis(url: str, seconds: float) -> "redis.Redis":
         timeout=seconds,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
-        socket_keepalive=True,
+        # There is nothing between the two ends of a Unix socket that could forget them, and no such option.
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         retry=Retry(NoBackoff(), 0),
     )
     return redis.Redis(connection_pool=pool)
