@@ -126,6 +126,7 @@ def worker(
     _require_tables(settings)
 
     async def work(container: Container) -> None:
+        await container.greet_redis()
         duties = container.duties(chosen, concurrency)
         if health_port is None:
             return await run_worker(settings.redis.url, duties)

@@ -1,5 +1,6 @@
 """The composition root: the one place that chooses backends."""
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from warehouse import metrics
 from warehouse.auth.service import ApiKeyService
@@ -53,6 +55,8 @@ from warehouse.tasks.service import TaskService
 from warehouse.tasks.sweeping import Sweep
 from warehouse.tasks.uploading import TaskUploads
 from warehouse.tasks.worker import Duties, Duty
+
+log = logging.getLogger(__name__)
 
 REDIS_CONNECTIONS = 20
 PURGE_SECONDS = 1800
@@ -132,6 +136,16 @@ class Container:
             queues=queues,
             at_once=at_once or self.settings.jobs.concurrency,
         )
+
+    async def greet_redis(self) -> None:
+        """Raises `RedisError` where Redis refuses us, for it will again. One that does not answer may come yet."""
+        assert self.redis is not None  # noqa: S101 (who has none does not ask)
+        try:
+            await self.redis.ping()
+        except (AuthenticationError, ResponseError):
+            raise
+        except (RedisError, OSError) as error:
+            log.warning("redis.awaited error=%s", type(error).__name__)
 
     def exchange(self) -> Exchange:
         return Exchange(self.uow, self.blobs, self.importer, self.exporter, self.reporter)

@@ -83,4 +83,4 @@ for format in ExportFormat:
 
 def test_without_pyarrow_the_format_is_refused_and_no_other() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_PYARROW], stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout == "parquet /format True\n"
+    assert done.stdout == "parquet ?format True\n"

@@ -211,7 +211,7 @@ async def test_a_client_that_leaves_has_sent_nothing(stage: Stage, caplog: pytes
         await connection.send_chunk(b"a,b\n")
         await until(lambda: stage.shelf.received == 4)
     await until(lambda: stage.shelf.discarded == 1)
-    await until(lambda: "http.request method=POST route=/v1/imports status=400" in caplog.text)
+    await until(lambda: f"http.request method=POST route={UPLOAD} status=400" in caplog.text)
     assert stage.shelf.kept == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
