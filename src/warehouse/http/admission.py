@@ -20,9 +20,9 @@ from warehouse.resilience.deadlines import current
 
 LONGEST_WAIT = 5.0
 """Seconds that a request may expect to wait for its turn: a crowd may come all at once, and gets its turn."""
-STANDING_SECONDS = 3.0
+STANDING_SECONDS = 2.0
 """A queue that has not been empty for so long is not a crowd's but an overload's."""
-STANDING_WAIT = 2.0
+STANDING_WAIT = 0.5
 """Seconds that a request may expect to wait then. That a standing queue only makes everybody wait, and is told from a
 burst by how long it stands, is CoDel's insight (RFC 8289)."""
 WEIGHT = 0.1

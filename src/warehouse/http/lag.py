@@ -14,7 +14,7 @@ from warehouse.http.routes import route_path
 SAMPLE_SECONDS = 0.02
 LATE_SECONDS = 0.03
 """An event loop that comes back to a timer so late has that much work before it."""
-STANDING_SECONDS = 3.0
+STANDING_SECONDS = 1.0
 """Late for so long without a moment's rest, it is overloaded. Anything may be late once: what counts is the least that
 it was late by, as in CoDel (RFC 8289)."""
 ARMED_SECONDS = 5.0

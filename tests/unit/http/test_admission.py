@@ -340,13 +340,13 @@ async def test_a_queue_of_quick_requests_may_be_long() -> None:
 
 
 @in_virtual_time
-async def test_where_a_queue_stands_nobody_joins_it_who_would_have_to_wait_for_two_seconds() -> None:
-    """Requests of 0.2 s at one place: the eleventh of those that wait may just expect its turn within two."""
+async def test_where_a_queue_stands_nobody_joins_it_who_would_have_to_wait_for_half_a_second() -> None:
+    """Requests of 0.2 s at one place: the third of those that wait may just expect its turn within half of one."""
     app = await used_to(0.2)
-    crowd = [Asked(app, "/v1/products") for _ in range(25)]
-    await asyncio.sleep(3.1)  # in virtual time; of the crowd nine are left, who wait for one
+    crowd = [Asked(app, "/v1/products") for _ in range(12)]
+    await asyncio.sleep(2.1)  # in virtual time; of the crowd one is left, who waits for one
     late = await statuses_of_a_crowd(app, 10)
-    assert [await each.status() for each in crowd] == [200] * 25
+    assert [await each.status() for each in crowd] == [200] * 12
     assert late == [200, 200, *[503] * 8]
     assert await statuses_of_a_crowd(app, 20) == [200] * 20
 
