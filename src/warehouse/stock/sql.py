@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -54,8 +55,9 @@ from warehouse.stock.sql_reading import (
     shown,
 )
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import for_update, upsert
+from warehouse.storage.dialects import MYSQL_NAMES, for_update, joined_as_written, listed_ids, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
+from warehouse.storage.inserting import insert_rows
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
 from warehouse.storage.types import UtcDateTime
 
@@ -63,6 +65,8 @@ CHUNK = 500
 """Values in one IN list."""
 KEY_CHUNK = 100
 """Keys in one IN list."""
+LISTED = 1000
+"""Keys in one list."""
 BEYOND_RANGE = "on_hand_range"
 
 AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))
@@ -85,10 +89,10 @@ class SqlStockRepository:
         # databases check the constraints of a proposed row even where it only adds to another.
         with _constrained():
             if not change.guarded and change.reserved >= 0:
-                await self._connection.execute(_unguarded(self._dialect), _row(change, at, below_zero=True))
+                await self._upsert(_unguarded, [change], at, below_zero=True)
                 return True
             if change.guarded and change.on_hand >= 0 and change.reserved == 0:
-                await self._connection.execute(_guarded(self._dialect), _row(change, at, below_zero=False))
+                await self._upsert(_guarded, [change], at, below_zero=False)
                 return True
             lowers, narrows = change.on_hand < 0, change.on_hand < change.reserved
             statement = _update(change.guarded, change.guarded and lowers, change.guarded and narrows)
@@ -107,12 +111,17 @@ class SqlStockRepository:
         with _constrained():
             for statement, below_zero, some in kinds:
                 if some:
-                    rows = [_row(change, at, below_zero=below_zero) for change in some]
-                    await self._connection.execute(statement(self._dialect), rows)
+                    await self._upsert(statement, some, at, below_zero=below_zero)
+
+    async def _upsert(
+        self, statement: Callable[[str], Insert], changes: Sequence[BalanceChange], at: datetime, *, below_zero: bool
+    ) -> None:
+        rows = [_row(change, at, below_zero=below_zero) for change in changes]
+        await insert_rows(self._connection, statement(self._dialect), rows)
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
         held: dict[BalanceKey, HeldBalance] = {}
-        for some in _chunks(keys):
+        for some in _listed(keys) if self._dialect in MYSQL_NAMES else _chunks(keys):
             for product_id, location_id, lot, *rest in await self._connection.execute(_lock(self._dialect), some):
                 key = BalanceKey(product_id, location_id, lot)
                 held[key] = HeldBalance(key, *rest)
@@ -164,29 +173,10 @@ class SqlStockRepository:
         ]
 
     async def append(self, new: Sequence[Movement]) -> None:
-        rows = [
-            {
-                "id": movement.id,
-                "command_id": movement.command_id,
-                "line": movement.line,
-                "product_id": movement.product_id,
-                "warehouse_id": movement.warehouse_id,
-                "location_id": movement.location_id,
-                "lot": movement.lot or NO_LOT,
-                "delta": movement.delta,
-                "kind": movement.kind,
-                "reason": movement.reason,
-                "reference": movement.reference,
-                "actor": movement.actor,
-                "occurred_at": movement.occurred_at,
-                "recorded_at": movement.recorded_at,
-            }
-            for movement in new
-        ]
-        if not rows:
+        if not new:
             return
         try:
-            await self._connection.execute(_INSERT_MOVEMENTS, rows)
+            await insert_rows(self._connection, _INSERT_MOVEMENTS, [_movement_row(movement) for movement in new])
         except IntegrityError as error:
             raise TransactionConflict("Another caller is writing the same movements; try again.") from error
 
@@ -271,7 +261,13 @@ class SqlStockRepository:
 @cache
 def _lock(dialect: str) -> Select[Any]:
     columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
-    return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
+    if dialect not in MYSQL_NAMES:
+        return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
+    product_id, location_id, lot = KEY
+    listed = listed_ids("listed_keys", [product_id.name, location_id.name], [lot.name])
+    same = (func.unhex(listed.c.product_id), func.unhex(listed.c.location_id), listed.c.lot)
+    among = and_(*(column == value for column, value in zip(KEY, same, strict=True)))
+    return joined_as_written(select(*columns).select_from(listed.join(balances, among)).with_for_update())
 
 
 @cache
@@ -304,18 +300,31 @@ def _sums() -> dict[str, Any]:
     }
 
 
-def _row(change: BalanceChange, at: datetime, *, below_zero: bool) -> dict[str, Any]:
-    return {
-        "product_id": change.key.product_id,
-        "location_id": change.key.location_id,
-        "lot": change.key.lot,
-        "warehouse_id": change.warehouse_id,
-        "on_hand": change.on_hand,
-        "reserved": change.reserved,
-        "below_zero_allowed": below_zero,
-        "version": 1,
-        "updated_at": at,
-    }
+def _row(change: BalanceChange, at: datetime, *, below_zero: bool) -> Sequence[Any]:
+    """In the order of the table's columns."""
+    key = change.key
+    place = (key.product_id, key.location_id, key.lot, change.warehouse_id)
+    return (*place, change.on_hand, change.reserved, below_zero, 1, at)
+
+
+def _movement_row(movement: Movement) -> Sequence[Any]:
+    """In the order of the table's columns."""
+    return (
+        movement.id,
+        movement.command_id,
+        movement.line,
+        movement.product_id,
+        movement.location_id,
+        movement.lot or NO_LOT,
+        movement.warehouse_id,
+        movement.delta,
+        movement.kind,
+        movement.reason,
+        movement.reference,
+        movement.actor,
+        movement.occurred_at,
+        movement.recorded_at,
+    )
 
 
 @cache
@@ -364,6 +373,13 @@ def _constrained() -> Iterator[None]:
         if refers_to_nothing(error):
             raise TransactionConflict("The product or location has just been deleted; try again.") from error
         raise
+
+
+def _listed(keys: Collection[BalanceKey]) -> Iterator[dict[str, str]]:
+    """For `listed_ids`, in key order."""
+    ordered = [(key.product_id.hex, key.location_id.hex, key.lot) for key in sorted(keys)]
+    for start in range(0, len(ordered), LISTED):
+        yield {"listed_keys": orjson.dumps(ordered[start : start + LISTED]).decode()}
 
 
 def _chunks(keys: Collection[BalanceKey]) -> Iterator[dict[str, Any]]:

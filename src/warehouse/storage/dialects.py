@@ -4,7 +4,23 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, cast, column, func, literal_column, or_, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Table,
+    TableValuedAlias,
+    and_,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    or_,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -40,6 +56,19 @@ def for_update(dialect: str, statement: Select[Any], of: Table) -> Select[Any]:
         return statement
     # MariaDB has no FOR UPDATE OF: there the joined rows, which nobody else updates, are locked with it.
     return statement.with_for_update(of=of) if dialect == "postgresql" else statement.with_for_update()
+
+
+def listed_ids(parameter: str, names: Sequence[str], text: Sequence[str] = ()) -> TableValuedAlias:
+    """For MySQL and MariaDB: a table of a JSON list of lists, of ids in hexadecimal digits and then of text. An IN of
+    many tuples compares each of them with each row: a thousand keys took 140 ms, and 20 with a join of this.
+
+    In a statement that is `joined_as_written` the rows come in the order of the list.
+    """
+    kinds = [*(f"{name} CHAR(32) CHARACTER SET ascii" for name in names)]
+    kinds += [f"{name} VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" for name in text]
+    columns = ", ".join(f"{kind} PATH '$[{number}]'" for number, kind in enumerate(kinds))
+    source = func.json_table(bindparam(parameter, type_=String()), literal_column(f"'$[*]' COLUMNS ({columns})"))
+    return source.table_valued(*names, *text, name="listed")
 
 
 def behind(columns: Sequence[ColumnElement[Any]], values: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
