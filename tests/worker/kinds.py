@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from warehouse.clock import utc_now
 from warehouse.ids import new_id
-from warehouse.stock.bulk import LedgerRow, RowStatus, post_rows
+from warehouse.stock.accounts import RowStatus
+from warehouse.stock.bulk import LedgerRow, Posting
 from warehouse.stock.model import MovementKind
 from warehouse.tasks.running import Running, TaskKind
 from warehouse.unit_of_work import UnitOfWorkFactory, replayed_on_conflict
@@ -31,7 +32,7 @@ def kinds(uow: UnitOfWorkFactory) -> Mapping[str, TaskKind]:
             await running.hold(transaction)
             if number in await transaction.tasks.batches(running.task.id):
                 return
-            [outcome] = await post_rows(transaction, [_row(running)], "worker", utc_now())
+            [outcome] = await Posting().post(transaction, [_row(running)], "worker", utc_now())
             assert outcome.status is RowStatus.POSTED, outcome
             outcome_of_batch = {"attempt": running.task.attempt, "process": os.getpid()}
             await transaction.tasks.add_batch(running.task.id, number, outcome_of_batch)

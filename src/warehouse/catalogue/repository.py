@@ -17,6 +17,10 @@ class ProductRepository(Protocol):
         """Every product that has one of the ids or one of the SKUs, once, in no order."""
         ...
 
+    async def are_unchanged(self, versions: Mapping[UUID, int]) -> bool:
+        """Whether each of these products, by id, still is there at the version it is known by."""
+        ...
+
     async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
         """Raises `Conflict(DUPLICATE_SKU)`."""
         ...

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, insert, select, union, update
+import orjson
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import Update
 
@@ -25,7 +26,16 @@ from warehouse.catalogue.model import (
 )
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import Statement, common, for_update, full_text, searchable
+from warehouse.storage.dialects import (
+    MYSQL_NAMES,
+    Statement,
+    common,
+    for_update,
+    full_text,
+    joined_as_written,
+    listed_ids,
+    searchable,
+)
 from warehouse.storage.json_rows import json_object
 from warehouse.storage.paging import page_parameters, paged
 from warehouse.storage.tables import products
@@ -75,6 +85,16 @@ class SqlProductRepository:
                 rows = await self._connection.execute(_among(column), {"some": values[start : start + CHUNK]})
                 found.update((row.id, _product(row)) for row in rows)
         return list(found.values())
+
+    async def are_unchanged(self, versions: Mapping[UUID, int]) -> bool:
+        # Versions only go up, so that a sum tells.
+        ids, count, total = list(versions), 0, 0
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            listed = orjson.dumps([[each.hex] for each in some]).decode() if self._dialect in MYSQL_NAMES else some
+            ((found, versions_of_some),) = await self._connection.execute(_totals(self._dialect), {"some": listed})
+            count, total = count + found, total + int(versions_of_some or 0)
+        return count == len(ids) and total == sum(versions.values())
 
     async def add(self, product_id: UUID, draft: ProductDraft, at: datetime) -> Product:
         self._touch(tags.written_product(product_id, sku_key(draft.sku)))
@@ -206,6 +226,16 @@ def _by(column: ColumnElement[Any]) -> Select[Any]:
 @cache
 def _among(column: ColumnElement[Any]) -> Select[Any]:
     return select(*COLUMNS).where(column.in_(bindparam("some", expanding=True)))
+
+
+@cache
+def _totals(dialect: str) -> Select[*tuple[Any, ...]]:
+    """How many of some products there are, and the sum of their versions."""
+    totals = select(func.count(), func.sum(products.c.version))
+    if dialect not in MYSQL_NAMES:
+        return totals.where(products.c.id.in_(bindparam("some", expanding=True)))
+    listed = listed_ids("some", ["id"])
+    return joined_as_written(totals.select_from(listed.join(products, products.c.id == func.unhex(listed.c.id))))
 
 
 @cache

@@ -18,7 +18,7 @@ from warehouse.exchange.tables import ReadingLimits, RowError, invalid
 from warehouse.exchange.tallying import Outcome, Tally
 from warehouse.exchange.threads import in_thread
 from warehouse.locations.upserting import upsert_places
-from warehouse.stock.bulk import post_rows
+from warehouse.stock.bulk import Posting
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 KEPT_ERRORS = 1000
@@ -173,14 +173,15 @@ _READERS: Mapping[ImportKind, ReaderFactory] = {
     ImportKind.LOCATIONS: PlaceRows,
     ImportKind.MOVEMENTS: lambda columns: MovementRows(columns, utc_now()),
 }
-_WRITERS: Mapping[ImportKind, _Writer] = {
-    ImportKind.PRODUCTS: lambda uow, items, _, at: upsert_products(uow, items, at),
-    ImportKind.LOCATIONS: lambda uow, items, _, at: upsert_places(uow, items, at),
-    ImportKind.MOVEMENTS: post_rows,
+_WRITERS: Mapping[ImportKind, Callable[[bool], _Writer]] = {
+    ImportKind.PRODUCTS: lambda _: lambda uow, items, _, at: upsert_products(uow, items, at),
+    ImportKind.LOCATIONS: lambda _: lambda uow, items, _, at: upsert_places(uow, items, at),
+    ImportKind.MOVEMENTS: lambda whole: Posting(always_asks=whole).post,
 }
+"""Each for one import, all of which may be in one transaction."""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Job:
     kind: ImportKind
     file: ImportFile
@@ -193,11 +194,14 @@ class _Job:
     total: int | None = None
     done: Mapping[int, BatchOutcome] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._write = _WRITERS[self.kind](self.atomic or self.dry_run)
+
     def open(self) -> Batches:
         return Batches(self.file, _READERS[self.kind], self.batch_size)
 
     async def write(self, uow: UnitOfWork, items: Sequence[Any]) -> Sequence[Outcome]:
-        return await _WRITERS[self.kind](uow, items, self.actor, utc_now()) if items else ()
+        return await self._write(uow, items, self.actor, utc_now()) if items else ()
 
     async def mark(self, uow: UnitOfWork, outcomes: Mapping[int, BatchOutcome]) -> None:
         if self.journal:

@@ -8,7 +8,7 @@ from warehouse.errors import FieldError
 from warehouse.exchange.batches import Batch
 from warehouse.exchange.journal import BatchOutcome
 from warehouse.exchange.tables import RowError
-from warehouse.stock.bulk import RowStatus
+from warehouse.stock.accounts import RowStatus
 from warehouse.upserts import UpsertStatus
 
 REFUSED = (UpsertStatus.FAILED, RowStatus.REFUSED)

@@ -1,26 +1,19 @@
 """Movements from many rows at once, each row a command of its own: the path of a file of hundreds of thousands.
 
-A row costs a few microseconds here: what rows share is looked up and judged once, in an `_Account`.
+A row costs a few microseconds here: what rows share is looked up and judged once, in an `Account`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 from uuid import UUID
 
-from warehouse.catalogue.model import Product, ProductStatus, Tracking, sku_key
 from warehouse.errors import Code, FieldError
 from warehouse.ids import new_id
-from warehouse.locations.model import Warehouse, WarehouseStatus
-from warehouse.quantities import MAX_ON_HAND
+from warehouse.stock.accounts import Account, Accounts, RowOutcome, RowStatus, Spelling, refused
 from warehouse.stock.ledger import expire_on
-from warehouse.stock.model import NO_LOT, BalanceChange, BalanceKey, Movement, MovementKind
-from warehouse.stock.places import Place, find_places
+from warehouse.stock.model import BalanceChange, BalanceKey, Movement, MovementKind
 from warehouse.unit_of_work import UnitOfWork
-
-Spelling = tuple[str, str | None, str, str | None]
-"""SKU, warehouse, location and lot as a row writes them."""
 
 
 @dataclass(slots=True)
@@ -50,92 +43,59 @@ class LedgerRow:
         return self.sku, self.warehouse, self.location, self.lot
 
 
-class RowStatus(StrEnum):
-    POSTED = "posted"
-    REPEATED = "repeated"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class RowOutcome:
-    """What became of a row; pointers in `errors` are relative to it, as `/sku`."""
-
-    status: RowStatus
-    errors: Sequence[FieldError] = ()
-
-
 POSTED = RowOutcome(RowStatus.POSTED)
 REPEATED = RowOutcome(RowStatus.REPEATED)
 
 
-async def post_rows(uow: UnitOfWork, rows: Sequence[LedgerRow], actor: str, at: datetime) -> list[RowOutcome]:
-    """Post the rows in the caller's transaction, in their order; an outcome for each.
+class Posting:
+    """Posts the rows of one file, in one transaction after the other.
 
-    A row whose command has been carried out before is `repeated`. A refused row changes nothing, and the rows behind
-    it are decided without it. Raises `TransactionConflict`.
+    Which of the rows' commands have been carried out before it asks only where the last transaction met such ones, or
+    was given up: all others the database lets nobody write twice. With `always_asks` it always does, for the sake of
+    one large transaction that had better not be given up.
     """
-    done = await uow.stock.recorded({row.command_id for row in rows})
-    fresh = [row for row in rows if row.command_id not in done]
-    ledger = _Ledger(await _resolve(uow, fresh), actor, at, done)
-    await ledger.note_lots(uow, fresh)
-    await ledger.open(uow)
-    outcomes = [ledger.take(row) for row in rows]
-    await ledger.write(uow)
-    return await _settled(uow, rows, outcomes)
+
+    def __init__(self, *, always_asks: bool = False) -> None:
+        self._accounts = Accounts()
+        self._always_asks = always_asks
+        self._asks = always_asks
+
+    async def post(self, uow: UnitOfWork, rows: Sequence[LedgerRow], actor: str, at: datetime) -> list[RowOutcome]:
+        """Post the rows in the caller's transaction, in their order; an outcome for each.
+
+        A row whose command has been carried out before is `repeated`. A refused row changes nothing, and the rows
+        behind it are decided without it. Raises `TransactionConflict`, for a command carried out before too.
+        """
+        done = await uow.stock.recorded({row.command_id for row in rows}) if self._asks else set()
+        self._asks = True
+        fresh = [row for row in rows if row.command_id not in done]
+        accounts = await self._accounts.find(uow, dict.fromkeys(row.spelling for row in fresh))
+        ledger = _Ledger(accounts, actor, at, done)
+        await ledger.note_lots(uow, fresh)
+        await ledger.open(uow)
+        outcomes = [ledger.take(row) for row in rows]
+        await ledger.write(uow)
+        self._asks = self._always_asks or len(fresh) < len(rows)
+        return await _settled(uow, rows, outcomes)
 
 
 async def _settled(uow: UnitOfWork, rows: Sequence[LedgerRow], outcomes: Sequence[RowOutcome]) -> list[RowOutcome]:
     """A row may lack the very stock that another caller, importing the same file, took for it before our locks."""
-    refused = {row.command_id for row, outcome in zip(rows, outcomes, strict=True) if outcome.errors}
-    done = await uow.stock.recorded(refused) if refused else ()
+    in_doubt = {row.command_id for row, outcome in zip(rows, outcomes, strict=True) if outcome.errors}
+    done = await uow.stock.recorded(in_doubt) if in_doubt else ()
     if not done:
         return list(outcomes)
     return [REPEATED if row.command_id in done else outcome for row, outcome in zip(rows, outcomes, strict=True)]
-
-
-@dataclass(slots=True)
-class _Account:
-    """A balance as the rows so far leave it. `refusal_in` and `refusal_out` say why nothing may come in or go out,
-    whatever the quantity. `change` and `posted` are of these rows alone."""
-
-    product: Product
-    warehouse: Warehouse
-    key: BalanceKey
-    refusal_in: RowOutcome | None
-    refusal_out: RowOutcome | None
-    on_hand: int = 0
-    reserved: int = 0
-    change: int = 0
-    posted: bool = False
-
-    def refusal(self, delta: int) -> RowOutcome | None:
-        """Why these rows cannot change the balance by so much."""
-        if (refusal := self.refusal_in if delta > 0 else self.refusal_out) is not None:
-            return refusal
-        after = self.on_hand + delta
-        if delta < 0 and after < self.reserved and not self.product.allows_negative:
-            has = max(0, self.on_hand - self.reserved)
-            detail = f"{-delta} of {self.product.sku} asked for, {has} available at this location."
-            return _refused(FieldError("/quantity", Code.INSUFFICIENT_STOCK, detail))
-        if abs(after) > MAX_ON_HAND:
-            detail = f"The balance would go beyond {MAX_ON_HAND}."
-            return _refused(FieldError("/quantity", Code.QUANTITY_OUT_OF_RANGE, detail))
-        return None
-
-    def post(self, delta: int) -> None:
-        self.on_hand += delta
-        self.change += delta
-        self.posted = True
 
 
 class _Ledger:
     """Decides row by row in memory; `write` then takes everything to the database at once."""
 
     def __init__(
-        self, accounts: Mapping[Spelling, _Account | RowOutcome], actor: str, at: datetime, done: set[UUID]
+        self, accounts: Mapping[Spelling, Account | RowOutcome], actor: str, at: datetime, done: set[UUID]
     ) -> None:
         self._by_spelling = accounts
-        found = {account.key: account for account in accounts.values() if isinstance(account, _Account)}
+        found = {account.key: account for account in accounts.values() if isinstance(account, Account)}
         # One lock order for every caller keeps the database out of deadlocks.
         self._accounts = dict(sorted(found.items(), key=_lock_order))
         self._expiries: dict[tuple[UUID, str], date | None] = {}
@@ -195,21 +155,21 @@ class _Ledger:
 
     def _note_lot(self, row: LedgerRow) -> None:
         account = self._by_spelling[row.spelling]
-        if isinstance(account, _Account) and account.refusal_in is None:
+        if isinstance(account, Account) and account.refusal_in is None:
             lot = account.key.product_id, account.key.lot
             self._expiries[lot] = self._expiries.get(lot) or row.expires_on
 
-    def _expiry_refusal(self, row: LedgerRow, account: _Account) -> RowOutcome | None:
+    def _expiry_refusal(self, row: LedgerRow, account: Account) -> RowOutcome | None:
         if row.delta < 0:
             return None
         if row.lot is None:
-            return _refused(FieldError("/expires_on", "lot_not_tracked", "Only lots expire."))
+            return refused(FieldError("/expires_on", "lot_not_tracked", "Only lots expire."))
         known = self._expiries[account.key.product_id, account.key.lot]
         if known == row.expires_on:
             return None
-        return _refused(FieldError("/expires_on", Code.LOT_MISMATCH, f"Lot {row.lot} is known to expire on {known}."))
+        return refused(FieldError("/expires_on", Code.LOT_MISMATCH, f"Lot {row.lot} is known to expire on {known}."))
 
-    def _movement(self, row: LedgerRow, account: _Account, delta: int) -> Movement:
+    def _movement(self, row: LedgerRow, account: Account, delta: int) -> Movement:
         # By position, as keywords cost a third more; the order is that of the fields.
         return Movement(
             new_id(),
@@ -230,55 +190,7 @@ class _Ledger:
         )
 
 
-async def _resolve(uow: UnitOfWork, rows: Sequence[LedgerRow]) -> Mapping[Spelling, _Account | RowOutcome]:
-    """The account of every spelling, one for all spellings of one balance, or why it has none."""
-    spellings = dict.fromkeys(row.spelling for row in rows)
-    if not spellings:
-        return {}
-    products = {sku_key(each.sku): each for each in await uow.products.find((), {sku for sku, *_ in spellings})}
-    places = await find_places(uow, {(warehouse, location) for _, warehouse, location, _ in spellings})
-    accounts: dict[BalanceKey, _Account] = {}
-    resolved: dict[Spelling, _Account | RowOutcome] = {}
-    for spelling in spellings:
-        sku, warehouse, location, lot = spelling
-        product, place = products.get(sku_key(sku)), places.find(warehouse, location)
-        if product is None or isinstance(place, FieldError):
-            resolved[spelling] = _unresolved(product, place)
-        else:
-            key = BalanceKey(product.id, place.location.id, lot or NO_LOT)
-            resolved[spelling] = accounts.setdefault(key, _account(product, place, key))
-    return resolved
-
-
-def _unresolved(product: Product | None, place: Place | FieldError) -> RowOutcome:
-    unknown = [] if product else [FieldError("/sku", "unknown_product", "There is no such product.")]
-    return _refused(*unknown, *([place] if isinstance(place, FieldError) else []))
-
-
-def _account(product: Product, place: Place, key: BalanceKey) -> _Account:
-    errors = _lot_errors(product, key)
-    if place.warehouse.status is WarehouseStatus.ARCHIVED:
-        errors.append(FieldError("/location", Code.ARCHIVED, f"Warehouse {place.warehouse.code} is archived."))
-    refusal_out = _refused(*errors) if errors else None
-    if product.status is ProductStatus.ARCHIVED:
-        errors.append(FieldError("/sku", Code.ARCHIVED, f"Product {product.sku} is archived."))
-    refusal_in = _refused(*errors) if errors else None
-    return _Account(product, place.warehouse, key, refusal_in, refusal_out)
-
-
-def _lot_errors(product: Product, key: BalanceKey) -> list[FieldError]:
-    if product.tracking is Tracking.LOT and key.lot == NO_LOT:
-        return [FieldError("/lot", "lot_required", f"Product {product.sku} is tracked by lot; name one.")]
-    if product.tracking is Tracking.NONE and key.lot != NO_LOT:
-        return [FieldError("/lot", "lot_not_tracked", f"Product {product.sku} is not tracked by lot.")]
-    return []
-
-
-def _lock_order(item: tuple[BalanceKey, _Account]) -> tuple[int, int, str]:
+def _lock_order(item: tuple[BalanceKey, Account]) -> tuple[int, int, str]:
     """That of the keys, without comparing them piece by piece."""
     key, _ = item
     return key.product_id.int, key.location_id.int, key.lot
-
-
-def _refused(*errors: FieldError) -> RowOutcome:
-    return RowOutcome(RowStatus.REFUSED, errors)
