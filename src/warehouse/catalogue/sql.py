@@ -33,7 +33,7 @@ from warehouse.storage.dialects import (
     for_update,
     full_text,
     joined_as_written,
-    listed_ids,
+    listed,
     searchable,
 )
 from warehouse.storage.json_rows import json_object
@@ -91,8 +91,8 @@ class SqlProductRepository:
         ids, count, total = list(versions), 0, 0
         for start in range(0, len(ids), CHUNK):
             some = ids[start : start + CHUNK]
-            listed = orjson.dumps([[each.hex] for each in some]).decode() if self._dialect in MYSQL_NAMES else some
-            ((found, versions_of_some),) = await self._connection.execute(_totals(self._dialect), {"some": listed})
+            given = orjson.dumps([[each.hex] for each in some]).decode() if self._dialect in MYSQL_NAMES else some
+            ((found, versions_of_some),) = await self._connection.execute(_totals(self._dialect), {"some": given})
             count, total = count + found, total + int(versions_of_some or 0)
         return count == len(ids) and total == sum(versions.values())
 
@@ -234,8 +234,8 @@ def _totals(dialect: str) -> Select[*tuple[Any, ...]]:
     totals = select(func.count(), func.sum(products.c.version))
     if dialect not in MYSQL_NAMES:
         return totals.where(products.c.id.in_(bindparam("some", expanding=True)))
-    listed = listed_ids("some", ["id"])
-    return joined_as_written(totals.select_from(listed.join(products, products.c.id == func.unhex(listed.c.id))))
+    ids = listed("some", ["id"])
+    return joined_as_written(totals.select_from(ids.join(products, products.c.id == func.unhex(ids.c.id))))
 
 
 @cache

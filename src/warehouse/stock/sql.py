@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    String,
     and_,
     bindparam,
     case,
@@ -55,7 +56,7 @@ from warehouse.stock.sql_reading import (
     shown,
 )
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import MYSQL_NAMES, for_update, joined_as_written, listed_ids, upsert
+from warehouse.storage.dialects import MYSQL_NAMES, for_update, joined_as_written, listed, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.inserting import insert_rows
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
@@ -66,7 +67,7 @@ CHUNK = 500
 KEY_CHUNK = 100
 """Keys in one IN list."""
 LISTED = 1000
-"""Keys in one list."""
+"""Keys in one list. What comes of it has to be shorter than `group_concat_max_len`, a megabyte by default."""
 BEYOND_RANGE = "on_hand_range"
 
 AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))
@@ -120,11 +121,24 @@ class SqlStockRepository:
         await insert_rows(self._connection, statement(self._dialect), rows)
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
+        if self._dialect in MYSQL_NAMES:
+            return await self._lock_listed(sorted(keys))
         held: dict[BalanceKey, HeldBalance] = {}
-        for some in _listed(keys) if self._dialect in MYSQL_NAMES else _chunks(keys):
+        for some in _chunks(keys):
             for product_id, location_id, lot, *rest in await self._connection.execute(_lock(self._dialect), some):
                 key = BalanceKey(product_id, location_id, lot)
                 held[key] = HeldBalance(key, *rest)
+        return held
+
+    async def _lock_listed(self, keys: Sequence[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
+        held: dict[BalanceKey, HeldBalance] = {}
+        for start in range(0, len(keys), LISTED):
+            some = keys[start : start + LISTED]
+            listed_keys = orjson.dumps([(key.product_id.hex, key.location_id.hex, key.lot) for key in some]).decode()
+            rows = await self._connection.scalar(_LOCK_LISTED, {"listed_keys": listed_keys})
+            for number, warehouse_id, *quantities in orjson.loads(rows or "[]"):
+                key = some[number - 1]
+                held[key] = HeldBalance(key, UUID(warehouse_id), *quantities)
         return held
 
     async def order_in_warehouse(self, product_id: UUID, warehouse_id: UUID) -> list[BalanceKey]:
@@ -261,13 +275,24 @@ class SqlStockRepository:
 @cache
 def _lock(dialect: str) -> Select[Any]:
     columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
-    if dialect not in MYSQL_NAMES:
-        return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
-    product_id, location_id, lot = KEY
-    listed = listed_ids("listed_keys", [product_id.name, location_id.name], [lot.name])
-    same = (func.unhex(listed.c.product_id), func.unhex(listed.c.location_id), listed.c.lot)
-    among = and_(*(column == value for column, value in zip(KEY, same, strict=True)))
-    return joined_as_written(select(*columns).select_from(listed.join(balances, among)).with_for_update())
+    return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
+
+
+def _lock_listed() -> Select[Any]:
+    """For MySQL and MariaDB: all in one value, which takes the driver a tenth of the time that rows do."""
+    keys = listed("listed_keys", ("product_id", "location_id"), ("lot",))
+    same = and_(
+        balances.c.product_id == func.unhex(keys.c.product_id),
+        balances.c.location_id == func.unhex(keys.c.location_id),
+        balances.c.lot == keys.c.lot,
+    )
+    quantities = (balances.c.on_hand, balances.c.reserved, balances.c.version)
+    row = func.json_array(keys.c.number, func.hex(balances.c.warehouse_id), *quantities)
+    rows = select(func.json_arrayagg(row, type_=String())).select_from(keys.join(balances, same))
+    return joined_as_written(rows.with_for_update())
+
+
+_LOCK_LISTED = _lock_listed()
 
 
 @cache
@@ -373,13 +398,6 @@ def _constrained() -> Iterator[None]:
         if refers_to_nothing(error):
             raise TransactionConflict("The product or location has just been deleted; try again.") from error
         raise
-
-
-def _listed(keys: Collection[BalanceKey]) -> Iterator[dict[str, str]]:
-    """For `listed_ids`, in key order."""
-    ordered = [(key.product_id.hex, key.location_id.hex, key.lot) for key in sorted(keys)]
-    for start in range(0, len(ordered), LISTED):
-        yield {"listed_keys": orjson.dumps(ordered[start : start + LISTED]).decode()}
 
 
 def _chunks(keys: Collection[BalanceKey]) -> Iterator[dict[str, Any]]:
