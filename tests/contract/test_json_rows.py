@@ -1,5 +1,6 @@
 """JSON made by the database is what would be made here, whatever is in the rows."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -167,7 +168,7 @@ async def test_movements(
         criteria = MovementFilter(command_id=movement.command_id)
         listed = await uow.stock.movement_page_json(criteria, MovementSort.OCCURRED_AT, None, 10)
         kept = await uow.stock.movements_of(movement.command_id)
-    assert records(Movement, listed) == kept
+    assert records(Movement, listed) == kept == [replace(movement, sku=kept[0].sku)]
 
 
 @pytest.fixture(scope="session")
