@@ -289,7 +289,8 @@ def _lock_listed() -> Select[Any]:
     quantities = (balances.c.on_hand, balances.c.reserved, balances.c.version)
     row = func.json_array(keys.c.number, func.hex(balances.c.warehouse_id), *quantities)
     rows = select(func.json_arrayagg(row, type_=String())).select_from(keys.join(balances, same))
-    return joined_as_written(rows.with_for_update())
+    # MySQL cannot lock what JSON_TABLE makes, and MariaDB has no OF: SQLAlchemy leaves it out there.
+    return joined_as_written(rows.with_for_update(of=balances))
 
 
 _LOCK_LISTED = _lock_listed()
