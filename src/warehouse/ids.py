@@ -1,11 +1,15 @@
 """Identifiers are made by the service, so that no backend needs auto-increment."""
 
-import hashlib
 import os
 import time
-from uuid import UUID
+from hashlib import sha256
+from uuid import UUID, SafeUUID
 
 _RANDOM_BITS = (1 << 62) - 1
+_HASH_BITS = (1 << 128) - 1 & ~(0xF << 76) & ~(0x3 << 62)
+_VERSION_8 = 8 << 76 | 2 << 62
+_IS_SAFE = SafeUUID.unknown
+_new, _set = object.__new__, object.__setattr__
 _SEPARATOR = "\x1f"
 
 
@@ -26,7 +30,13 @@ def stable_id(*parts: str) -> UUID:
     text = _SEPARATOR.join(parts)
     if text.count(_SEPARATOR) != len(parts) - 1:
         raise ValueError("a part of a stable id holds the separator")
-    digest = hashlib.sha256(text.encode()).digest()
-    number = int.from_bytes(digest[:16])
-    number = number & ~(0xF << 76) | 8 << 76
-    return UUID(int=number & ~(0x3 << 62) | 2 << 62)
+    number = int.from_bytes(sha256(text.encode()).digest()[:16]) & _HASH_BITS | _VERSION_8
+    return _uuid(number)
+
+
+def _uuid(number: int) -> UUID:
+    """`UUID(int=number)` in less than half the time, which a million rows notice."""
+    made = _new(UUID)
+    _set(made, "int", number)
+    _set(made, "is_safe", _IS_SAFE)
+    return made

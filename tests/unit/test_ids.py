@@ -60,7 +60,8 @@ def test_ids_are_unique() -> None:
 def test_a_stable_id_is_a_uuid_of_version_8_and_stays(content: list[str]) -> None:
     made = stable_id(*content)
     assert (made.version, made.variant) == (8, RFC_4122)
-    assert made == stable_id(*content)
+    assert made == stable_id(*content) == UUID(int=made.int)
+    assert made.is_safe is UUID(int=made.int).is_safe
 
 
 def test_stable_ids_stay_the_same_from_release_to_release() -> None:

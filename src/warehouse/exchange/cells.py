@@ -13,3 +13,7 @@ def neutralised(text: str) -> str:
 def restored(text: str) -> str:
     """What was `neutralised`."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text, 1) else text
+
+
+def all_restored(texts: list[str]) -> list[str]:
+    return list(map(restored, texts)) if "'" in "".join(texts) else texts

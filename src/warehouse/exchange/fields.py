@@ -43,9 +43,11 @@ def read_fields(
     errors: list[RowError] = []
     for column, read in readers:
         raw = values.get(column, "")
-        if isinstance(raw, str) and (not raw or raw.isspace()):
-            continue
         try:
+            if isinstance(raw, str):
+                if raw and not raw.isspace():
+                    fields[column] = read(raw)
+                continue
             if raw is None and column in never_null:
                 raise Fault("missing", "Must not be null.")
             if isinstance(raw, Flaw):
@@ -73,11 +75,13 @@ def text(longest: int, *, lines: bool = False) -> Reader:
     forbidden = _FORBIDDEN_IN_LINES if lines else _FORBIDDEN
 
     def read(raw: Any) -> str:
-        if isinstance(raw, datetime):
-            raw = _date_text(raw)
         if not isinstance(raw, str):
-            raise Fault("invalid", "Must be text.")
-        value = raw.strip()
+            if not isinstance(raw, datetime):
+                raise Fault("invalid", "Must be text.")
+            raw = _date_text(raw)
+        value: str = raw.strip()
+        if value.isascii() and value.isprintable() and len(value) <= longest:
+            return value
         if not value.isprintable() and (character := forbidden.search(value)):
             detail = f"U+{ord(character[0]):04X}, the character at position {character.start() + 1}, is not allowed."
             raise Fault("control_character", detail)
@@ -138,7 +142,7 @@ def moment(latest: datetime) -> Reader:
 
     @lru_cache(_LATELY_SEEN)
     def parse(raw: str) -> datetime:
-        instant = _instant(raw.strip().upper())
+        instant = _instant(raw.upper())
         if not EARLIEST <= instant <= latest:
             raise Fault("out_of_range", "Must be from 1970 on, and not in the future.")
         return instant
@@ -146,7 +150,8 @@ def moment(latest: datetime) -> Reader:
     def read(raw: Any) -> datetime:
         if isinstance(raw, datetime):
             raw = raw.isoformat()
-        return parse(raw if isinstance(raw, str) else "")
+        # Without its blanks, of which a megabyte would be remembered too.
+        return parse(raw.strip() if isinstance(raw, str) else "")
 
     return read
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -227,10 +228,11 @@ class MovementRows:
         self._unknown.note(row)
         self._quantity = "qty" if "qty" in row.values else "quantity"
         fields, errors = read_fields(row.line, row.values, self._readers, never_null=NEVER_NULL)
-        errors += missing(row.line, fields, errors, (*MOVEMENT_NEEDS, self._quantity))
-        if not errors and (fault := _sign_fault(fields["type"], fields[self._quantity])):
-            errors.append(RowError(row.line, self._quantity, "out_of_range", fault))
-        return errors or self._ledger_row(fields)
+        if errors or not fields.keys() >= MOVEMENT_NEEDS[self._quantity]:
+            return errors + missing(row.line, fields, errors, MOVEMENT_NEEDS[self._quantity])
+        if fault := _sign_fault(fields["type"], fields[self._quantity]):
+            return [RowError(row.line, self._quantity, "out_of_range", fault)]
+        return self._ledger_row(fields)
 
     def column(self, field: str) -> str:
         return self._quantity if field == "quantity" else field
@@ -240,45 +242,37 @@ class MovementRows:
 
     def _ledger_row(self, fields: Mapping[str, Any]) -> LedgerRow:
         optional = fields.get
-        row = LedgerRow(
-            _UNKNOWN_ID,
-            fields["type"],
-            fields["sku"],
-            optional("warehouse"),
-            fields["location"],
-            optional("lot"),
-            optional("expires_on"),
-            fields[self._quantity],
-            optional("reason"),
-            optional("reference"),
-            fields["timestamp"],
-        )
-        row.command_id = self._command_id(row)
-        return row
-
-    def _command_id(self, row: LedgerRow) -> UUID:
-        content = (
+        kind, sku, warehouse, location = fields["type"], fields["sku"], optional("warehouse"), fields["location"]
+        lot, expires_on, quantity = optional("lot"), optional("expires_on"), fields[self._quantity]
+        reason, reference, occurred_at = optional("reason"), optional("reference"), fields["timestamp"]
+        command_id = self._command_id(
             "movement",
-            row.occurred_at.isoformat(),
-            row.kind,
-            row.sku,
-            row.warehouse or "",
-            row.location,
-            row.lot or "",
-            str(row.expires_on or ""),
-            str(row.quantity),
-            row.reason or "",
-            row.reference or "",
+            _instant_text(occurred_at),
+            kind,
+            sku,
+            warehouse or "",
+            location,
+            lot or "",
+            str(expires_on) if expires_on else "",
+            str(quantity),
+            reason or "",
+            reference or "",
         )
+        return LedgerRow(
+            command_id, kind, sku, warehouse, location, lot, expires_on, quantity, reason, reference, occurred_at
+        )
+
+    def _command_id(self, *content: str) -> UUID:
         first = stable_id(*content)
         before = self._occurrences.count(first)
         return stable_id(*content, str(before)) if before else first
 
 
-MOVEMENT_NEEDS = ("timestamp", "type", "sku", "location")
 QUANTITY_NAMES = ("qty", "quantity")
-NEVER_NULL = frozenset((*MOVEMENT_NEEDS, *QUANTITY_NAMES))
-_UNKNOWN_ID = UUID(int=0)
+MOVEMENT_NEEDS = {name: dict.fromkeys(("timestamp", "type", "sku", "location", name)).keys() for name in QUANTITY_NAMES}
+"""By what a row calls its quantity; sets that keep their order."""
+NEVER_NULL = frozenset().union(*MOVEMENT_NEEDS.values())
+_instant_text = lru_cache(1024)(datetime.isoformat)
 
 
 def _movement_readers(now: datetime) -> Mapping[str, Reader]:
@@ -306,9 +300,11 @@ def _quantity_column(columns: Sequence[str] | None) -> str:
 
 
 def _sign_fault(kind: MovementKind, quantity: int) -> str | None:
+    if quantity > 0:
+        return None
     if kind is MovementKind.ADJUSTMENT:
         return None if quantity else "Must not be 0."
-    return None if quantity > 0 else "Must be greater than 0."
+    return "Must be greater than 0."
 
 
 class _Unknown:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from warehouse.exchange.cells import restored
+from warehouse.exchange.cells import all_restored
 from warehouse.exchange.renaming import Renaming
 from warehouse.exchange.tables import ReadingLimits, Row, RowError, check_header, invalid, too_long
 
@@ -48,13 +48,14 @@ class CsvTable:
         self.columns = tuple(name for name in self._names if name)
 
     def __iter__(self) -> Iterator[Row | RowError]:
-        names, width = self._names, len(self._names)
+        names, width, leaves_out = self._names, len(self._names), "" in self._names
         while (fields := self._next()) is not None:
             if isinstance(fields, RowError):
                 yield fields
             elif len(fields) == width:
-                values = dict(zip(names, map(restored, fields), strict=True))
-                values.pop("", None)
+                values = dict(zip(names, all_restored(fields)))  # noqa: B905 - they are as many, and asking again costs
+                if leaves_out:
+                    del values[""]
                 yield Row(self.line, values)
             elif fields:
                 detail = f"The row has {len(fields)} fields, the header {width}."
@@ -65,11 +66,11 @@ class CsvTable:
 
     def _text(self, blocks: Iterable[list[bytes]]) -> Iterator[str]:
         """Lines as text. What is wrong with one is left in `_flaw` for the record that it belongs to."""
-        position = 0
+        position, longest = 0, self._limits.record
         for line in chain.from_iterable(blocks):
             self._record += len(line)
-            if self._record > self._limits.record:
-                raise too_long(self.line, self._limits.record)
+            if self._record > longest:
+                raise too_long(self.line, longest)
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:

@@ -95,6 +95,18 @@ def test_the_same_file_gives_the_same_ids_and_equal_rows_differ() -> None:
     assert [row.command_id for row in posted(content)] == ids
 
 
+def test_ids_stay_the_same_from_release_to_release() -> None:
+    columns = (*HEADER, "warehouse", "lot", "expires_on", "reason", "reference")
+    full = "2017-01-01T13:00:00.25+01:00", "receipt", "Æ-1", "A-01", "+07", "N", "L1", "2027-03-31", "opening", "PO-1"
+    bare = "2017-01-01 12:26:30", "adjustment", " A ", "S1", "-2", "", "", "", "", ""
+    assert [str(row.command_id) for row in posted(csv_text(columns, full, bare, bare, bare))] == [
+        "42ee7977-4eee-8088-8ee8-dbf8c6bf1869",
+        "53461b67-4550-8048-b510-0e258a884a4d",
+        "e01714c3-1fcf-8535-83a2-36efd829105a",
+        "c165505f-d825-8e33-889b-c1fe74354913",
+    ]
+
+
 def test_an_id_depends_on_what_a_row_says_and_not_on_how() -> None:
     as_csv = posted(csv_text(("value", *HEADER), ("1.43", *SALE)))
     as_json = posted(
