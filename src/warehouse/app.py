@@ -1,7 +1,6 @@
 """The HTTP application."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -37,6 +36,7 @@ from warehouse.http.rate_limits import RateLimitMiddleware
 from warehouse.http.request_id import RequestIdMiddleware
 from warehouse.http.route_classes import RouteClass
 from warehouse.http.snapshots import Snapshots
+from warehouse.interpreter import settle_in
 from warehouse.limiting import parse_quota
 from warehouse.locations.router import router as locations
 from warehouse.settings import Settings, load_settings
@@ -88,9 +88,7 @@ def from_environment() -> ASGIApp:
     app = create_app(settings)
     stack = app.middleware_stack or app.build_middleware_stack()
 
-    # What is here now is here to stay: the collector need not look through it again and again.
-    gc.collect()
-    gc.freeze()
+    settle_in()
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         # Without FastAPI's own entrance, which asks for each request whether somebody traces it.

@@ -19,7 +19,7 @@ def new_id() -> UUID:
     milliseconds, rest = divmod(now, 1_000_000)
     fraction = (rest << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8)) & _RANDOM_BITS
-    return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+    return _uuid((milliseconds & ((1 << 48) - 1)) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
 
 
 def stable_id(*parts: str) -> UUID:

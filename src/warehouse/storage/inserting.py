@@ -1,5 +1,6 @@
 """Rows by the thousand, where the driver's own way would take longer than the database."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -71,7 +72,10 @@ def _moment(value: datetime) -> str:
 
 def _text(value: str) -> str:
     """In hexadecimal digits there is nothing to escape, whatever `sql_mode` says of backslashes."""
-    return f"_utf8mb4 x'{value.encode().hex()}'"
+    return f"'{value}'" if _PLAIN.fullmatch(value) else f"_utf8mb4 x'{value.encode().hex()}'"
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9 .,:;/_-]*", re.ASCII)
 
 
 def _null(_: None) -> str:
