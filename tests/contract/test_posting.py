@@ -11,6 +11,7 @@ from warehouse.clock import utc_now
 from warehouse.errors import TransactionConflict
 from warehouse.ids import new_id
 from warehouse.locations.model import Location
+from warehouse.quantities import MAX_ON_HAND
 from warehouse.stock import accounts
 from warehouse.stock.accounts import RowStatus
 from warehouse.stock.bulk import LedgerRow, Posting
@@ -55,10 +56,10 @@ class TestRepetitions:
         assert await post(ledger, posting, new, done) == [REPEATED, REPEATED]
         assert await on_hand(ledger, product) == 7
 
-    async def test_are_looked_for_at_once_by_who_always_asks(self, ledger: Ledger) -> None:
+    async def test_are_looked_for_at_once_with_care(self, ledger: Ledger) -> None:
         product, location = await ledger.product(), await ledger.location()
         rows = [row(product, location) for _ in range(3)]
-        posting = Posting(always_asks=True)
+        posting = Posting(careful=True)
         for _ in range(2):
             assert await post(ledger, posting, row(product, location)) == [POSTED]
             assert len(set(await post(ledger, posting, *rows))) == 1
@@ -74,6 +75,29 @@ class TestRepetitions:
         product, location = await ledger.product(), await ledger.location()
         twice = row(product, location)
         assert await post(ledger, Posting(), twice, twice) == [POSTED, REPEATED]
+
+
+class TestRanges:
+    async def test_what_is_beyond_is_refused_by_the_database_and_then_row_by_row(self, ledger: Ledger) -> None:
+        product, location = await ledger.product(), await ledger.location()
+        posting = Posting()
+        assert await post(ledger, posting, row(product, location, MAX_ON_HAND - 5)) == [POSTED]
+        rows = [row(product, location, quantity) for quantity in (3, 3, 2)]
+        with pytest.raises(TransactionConflict):
+            await post(ledger, posting, *rows)
+        assert await post(ledger, posting, *rows) == [POSTED, REFUSED, POSTED]
+        assert await on_hand(ledger, product) == MAX_ON_HAND
+        assert await post(ledger, posting, row(product, location, -1)) == [POSTED]
+
+    async def test_a_balance_below_zero_comes_back(self, ledger: Ledger) -> None:
+        product, location = await ledger.overdrawable(), await ledger.location()
+        posting = Posting()
+        assert await post(ledger, posting, row(product, location, -3)) == [POSTED]
+        await changed(ledger, product, {"negative_stock": "forbid"})
+        assert await post(ledger, posting, row(product, location, 2)) == [POSTED]
+        assert await post(ledger, posting, row(product, location, -1)) == [REFUSED]
+        assert await post(ledger, posting, row(product, location, 2), row(product, location, -1)) == [POSTED] * 2
+        assert await on_hand(ledger, product) == 0
 
 
 class TestRemembering:

@@ -176,7 +176,7 @@ _READERS: Mapping[ImportKind, ReaderFactory] = {
 _WRITERS: Mapping[ImportKind, Callable[[bool], _Writer]] = {
     ImportKind.PRODUCTS: lambda _: lambda uow, items, _, at: upsert_products(uow, items, at),
     ImportKind.LOCATIONS: lambda _: lambda uow, items, _, at: upsert_places(uow, items, at),
-    ImportKind.MOVEMENTS: lambda whole: Posting(always_asks=whole).post,
+    ImportKind.MOVEMENTS: lambda whole: Posting(careful=whole).post,
 }
 """Each for one import, all of which may be in one transaction."""
 

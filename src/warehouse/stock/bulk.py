@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from warehouse.errors import Code, FieldError
+from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.ids import new_id
 from warehouse.stock.accounts import Account, Accounts, RowOutcome, RowStatus, Spelling, refused
 from warehouse.stock.ledger import expire_on
@@ -50,32 +50,33 @@ REPEATED = RowOutcome(RowStatus.REPEATED)
 class Posting:
     """Posts the rows of one file, in one transaction after the other.
 
-    Which of the rows' commands have been carried out before it asks only where the last transaction met such ones, or
-    was given up: all others the database lets nobody write twice. With `always_asks` it always does, for the sake of
-    one large transaction that had better not be given up.
+    Hopefully: the database lets nobody write a command twice, and no balance leave its range. So neither is asked about
+    first, and nothing is locked first where nothing goes out. Where it refuses, the transaction is given up, and the
+    next is run with care. With `careful` all are, for the sake of a large one that had better not be given up.
     """
 
-    def __init__(self, *, always_asks: bool = False) -> None:
+    def __init__(self, *, careful: bool = False) -> None:
         self._accounts = Accounts()
-        self._always_asks = always_asks
-        self._asks = always_asks
+        self._always_careful = careful
+        self._careful = careful
 
     async def post(self, uow: UnitOfWork, rows: Sequence[LedgerRow], actor: str, at: datetime) -> list[RowOutcome]:
         """Post the rows in the caller's transaction, in their order; an outcome for each.
 
         A row whose command has been carried out before is `repeated`. A refused row changes nothing, and the rows
-        behind it are decided without it. Raises `TransactionConflict`, for a command carried out before too.
+        behind it are decided without it. Raises `TransactionConflict`, and where it did the next call is careful.
         """
-        done = await uow.stock.recorded({row.command_id for row in rows}) if self._asks else set()
-        self._asks = True
+        careful, self._careful = self._careful, True
+        done = await uow.stock.recorded({row.command_id for row in rows}) if careful else set()
         fresh = [row for row in rows if row.command_id not in done]
         accounts = await self._accounts.find(uow, dict.fromkeys(row.spelling for row in fresh))
         ledger = _Ledger(accounts, actor, at, done)
         await ledger.note_lots(uow, fresh)
-        await ledger.open(uow)
+        if careful or any(row.delta < 0 for row in fresh):
+            await ledger.open(uow)
         outcomes = [ledger.take(row) for row in rows]
         await ledger.write(uow)
-        self._asks = self._always_asks or len(fresh) < len(rows)
+        self._careful = self._always_careful or len(fresh) < len(rows)
         return await _settled(uow, rows, outcomes)
 
 
@@ -150,7 +151,11 @@ class _Ledger:
             for account in self._accounts.values()
             if account.posted
         ]
-        await uow.stock.apply_all(changes, self._at)
+        try:
+            await uow.stock.apply_all(changes, self._at)
+        except Conflict as conflict:
+            # What was opened was checked; with care the rest is told row by row.
+            raise TransactionConflict(conflict.detail) from conflict
         await uow.stock.append(self._movements)
 
     def _note_lot(self, row: LedgerRow) -> None:
