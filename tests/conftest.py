@@ -5,6 +5,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from tests import sharing
 from tests.servers import Backend, DatabaseServer, Servers, Valkey, backends
 from tests.serving import check
 from warehouse.app import create_app
@@ -25,6 +26,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Compressed bytes hold the time at which they were made: processes that share the tests would know them by
     different names."""
     return argname if isinstance(val, bytes) and len(val) > LONGEST_BYTES else None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> sharing.LoadFileAndBackend:
+    config.option.loadscopereorder = False  # for `sharing.sort` has seen to the order
+    return sharing.LoadFileAndBackend(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sharing.sort(items)
 
 
 FreshDatabase = Callable[[Backend], str]
