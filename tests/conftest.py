@@ -1,11 +1,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from tests import sharing
+from tests.process import memory
 from tests.servers import Backend, DatabaseServer, Servers, Valkey, backends
 from tests.serving import check
 from warehouse.app import create_app
@@ -42,8 +44,8 @@ FreshDatabase = Callable[[Backend], str]
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with Servers(tmp_path_factory.mktemp("databases"), durable=False) as servers:
+def servers() -> Iterator[Servers]:
+    with TemporaryDirectory(dir=memory()) as folder, Servers(Path(folder), durable=False) as servers:
         yield servers
 
 
