@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from hypothesis import settings as searches
 
 from tests import sharing
 from tests.process import memory
@@ -22,6 +23,11 @@ from warehouse.unit_of_work import UnitOfWorkFactory
 ROOT = Path(__file__).parents[1]
 LONGEST_BYTES = 16
 """Of a parameter in the name of its test."""
+
+
+# A busy machine may take any time for an example.
+searches.register_profile("suite", parent=searches.default, deadline=None)
+searches.load_profile("suite")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
