@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 30
 LAUNCHES = 3
 MEMORY = Path("/dev/shm")  # noqa: S108 (folders of their own are made in it)
