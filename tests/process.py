@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ ROOM = 4 * 1024**3
 """That has to be free there: what all processes of a run keep there is far less."""
 LOG_TAIL = 30
 PR_SET_PDEATHSIG = 1
+TLS = ssl.create_default_context()
+"""For the clients of httpx, each of which would make one: it takes longer than a request, and no request here needs it.
+Who asks until a server is there would take from it the time to start."""
 
 
 class ServerError(Exception):
