@@ -16,7 +16,15 @@ from tests.servers import backends
 
 BACKENDS: Sequence[str] = backends()
 BACKEND = re.compile(rf"[\[-]({'|'.join(BACKENDS)})[\]-]")
-SEARCHES = ("tests/cache_model/", "tests/cache_schedules/", "tests/properties/")
+LONG = (
+    "tests/cache_model/",
+    "tests/cache_schedules/",
+    "tests/properties/",
+    "tests/worker/test_worker_processes.py",
+    "tests/faults/cache/test_cache_promise.py",
+    "tests/faults/cache/test_wall_clock.py",
+    "tests/faults/tasks/",
+)
 """One that is begun last keeps its process at it long after the others have nothing to do."""
 
 
@@ -26,7 +34,7 @@ class LoadFileAndBackend(LoadScopeScheduling):  # type: ignore[misc]  # its base
 
 
 def sort(items: list[pytest.Item]) -> None:
-    """The searches, then database by database, then what needs none; of each folder the largest files first."""
+    """What takes long, then database by database, then what needs none; of each folder the largest files first."""
     sizes = Counter(_file(item.nodeid) for item in items)
 
     def rank(item: pytest.Item) -> tuple[int, str, int, str]:
@@ -37,7 +45,7 @@ def sort(items: list[pytest.Item]) -> None:
 
 
 def _turn(nodeid: str) -> int:
-    if nodeid.startswith(SEARCHES):
+    if nodeid.startswith(LONG):
         return -1
     backend = _backend(nodeid)
     return BACKENDS.index(backend) if backend else len(BACKENDS)
