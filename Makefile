@@ -22,16 +22,18 @@ $(INSTALLED): requirements.lock pyproject.toml scripts/make-venv.sh
 run: install ## Start the server with the demo catalogue on PORT (8000)
 	@exec $(VENV)/bin/warehouse demo --port $(PORT)
 
-# Faults and workers are timed, and mostly wait: two at a time, with nothing else beside them. Those that measure get the
-# machine for themselves.
+# Faults and workers are timed, and mostly wait: three at a time, with nothing else beside them. Those with a load that
+# keeps servers busy go two at a time, and those that measure get the machine for themselves.
 TIMED := tests/faults tests/worker
+LOADED := tests/faults/cache
 ALONE := tests/faults/overload tests/faults/test_slow_clients.py tests/faults/database/test_suspended.py \
 	tests/faults/cache/test_cold_keys.py
 
 test: install ## Run every suite on SQLite, MariaDB and PostgreSQL, or what ARGS tell pytest
 	@$(VENV)/bin/python -m tests.servers ensure
 	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(or $(ARGS),$(TIMED:%=--ignore=%))
-	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(TIMED) $(ALONE:%=--ignore=%))
+	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(TIMED) $(LOADED:%=--ignore=%) $(ALONE:%=--ignore=%))
+	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(LOADED) $(ALONE:%=--ignore=%))
 	@$(if $(ARGS),,$(VENV)/bin/python -m pytest -q $(ALONE))
 
 test-mysql: export WAREHOUSE_TEST_BACKENDS := mysql

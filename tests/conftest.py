@@ -1,10 +1,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from hypothesis import settings as searches
 
+from tests import sharing
+from tests.process import memory
 from tests.servers import Backend, DatabaseServer, Servers, Valkey, backends
 from tests.serving import check
 from warehouse.app import create_app
@@ -21,18 +25,33 @@ LONGEST_BYTES = 16
 """Of a parameter in the name of its test."""
 
 
+# A busy machine may take any time for an example.
+searches.register_profile("suite", parent=searches.default, deadline=None)
+searches.load_profile("suite")
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Compressed bytes hold the time at which they were made: processes that share the tests would know them by
     different names."""
     return argname if isinstance(val, bytes) and len(val) > LONGEST_BYTES else None
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> sharing.LoadFileAndBackend:
+    config.option.loadscopereorder = False  # for `sharing.sort` has seen to the order
+    return sharing.LoadFileAndBackend(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sharing.sort(items)
+
+
 FreshDatabase = Callable[[Backend], str]
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with Servers(tmp_path_factory.mktemp("databases"), durable=False) as servers:
+def servers() -> Iterator[Servers]:
+    with TemporaryDirectory(dir=memory()) as folder, Servers(Path(folder), durable=False) as servers:
         yield servers
 
 

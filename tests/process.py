@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 30
 LAUNCHES = 3
+MEMORY = Path("/dev/shm")  # noqa: S108 (folders of their own are made in it)
+ROOM = 4 * 1024**3
+"""That has to be free there: what all processes of a run keep there is far less."""
 LOG_TAIL = 30
 PR_SET_PDEATHSIG = 1
+TLS = ssl.create_default_context()
+"""For the clients of httpx, each of which would make one: it takes longer than a request, and no request here needs it.
+Who asks until a server is there would take from it the time to start."""
 
 
 class ServerError(Exception):
@@ -36,6 +43,8 @@ class Process(ABC):
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    parent: Path | None = None
+    """Of its folder, where that is not the system's for what is temporary."""
     account: pwd.struct_passwd | None = None
     """The user to run as, where it is not the current one."""
 
@@ -60,7 +69,7 @@ class Process(ABC):
     def not_ready(self) -> tuple[type[Exception], ...]: ...
 
     def start(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"warehouse-{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"warehouse-{self.name}-", dir=self.parent))
         if self.account:
             os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
         try:
@@ -156,6 +165,11 @@ def _ends_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | Non
         libc.prctl(PR_SET_PDEATHSIG, orphan_signal)
 
     return prepare_child
+
+
+def memory() -> Path | None:
+    """A folder where nothing waits for a disk, if there is one with room."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM else None
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ import pymysql
 import redis
 from sqlalchemy.engine import URL, make_url
 
-from tests.process import Process
+from tests.process import Process, memory
 from tests.programs import (
     MissingProgramError,
     can_install,
@@ -120,13 +120,15 @@ class PostgreSqlServer(DatabaseServer):
 
 
 class DatabaseProcess(Process, DatabaseServer):
-    """With `durable` off a commit does not wait for the disk: faster, and safe while only the tests may be killed."""
+    """With `durable` off a commit does not wait for the disk, and where there is room nothing is kept on one: faster,
+    and safe while only the tests may be killed."""
 
     not_ready = (OSError, pymysql.MySQLError, asyncpg.PostgresError)
 
     def __init__(self, *, durable: bool = True) -> None:
         super().__init__(URL.create(self.driver, USER, secrets.token_hex(16), HOST))
         self.durable = durable
+        self.parent = None if durable else memory()
 
     @abstractmethod
     def execute(self, statement: str) -> None: ...
@@ -244,6 +246,7 @@ class PostgreSql(PostgreSqlServer, DatabaseProcess):
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"wal_level": "minimal", "max_wal_senders": 0, "max_wal_size": "256MB"}
         return [
             str(postgresql_folder() / "postgres"),
             "-D",

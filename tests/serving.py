@@ -1,28 +1,38 @@
 """`warehouse serve` as its operator runs it: real processes on a real port, and never left behind."""
 
+import asyncio
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
 
 import warehouse
 from tests.process import Process, ServerError
 from tests.servers import HOST
 from warehouse.auth.model import Role
-from warehouse.settings import PREFIX, TEST_PREFIX
+from warehouse.auth.service import ApiKeyService
+from warehouse.commands.service import CommandRunner
+from warehouse.settings import PREFIX, TEST_PREFIX, DatabaseSettings
+from warehouse.stock.queries import StockQueries
+from warehouse.storage.database import SqlDatabase
+from warehouse.storage.migrations import migrate
+from warehouse.storage.sql import SqlUnitOfWorkFactory
+from warehouse.unit_of_work import UnitOfWorkFactory
 
-COMMAND_SECONDS = 120
+CHECK_SECONDS = 120.0
 ENDING_SECONDS = 10
 PROBES = 5
 """For each process: the system gives a connection to whichever comes first."""
 ESTABLISHED = "01"
 """In /proc/net/tcp."""
+
+T = TypeVar("T")
 
 
 class WarehouseServer(Process):
@@ -43,7 +53,7 @@ class WarehouseServer(Process):
         return f"http://{HOST}:{self.port}"
 
     def initialise(self) -> None:
-        self.warehouse("migrate")
+        _aside(lambda: migrate(self.database_url))
 
     def command(self) -> Sequence[str]:
         return self._warehouse("serve", f"--host={HOST}", f"--port={self.port}", f"--workers={self.workers}")
@@ -99,20 +109,43 @@ class WarehouseServer(Process):
 
     def key(self, role: Role) -> str:
         """A new API key."""
-        return self.warehouse("keys", "create", f"--role={role}", "--name=test").stdout.strip()
 
-    def warehouse(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run another of the command line's commands on the same database. Raises where it fails."""
-        return _run(self._warehouse(*arguments), self.folder)
+        async def issue(uow: UnitOfWorkFactory) -> str:
+            keys = ApiKeyService(uow, CommandRunner(uow))
+            try:
+                return (await keys.issue("test", role)).secret.text
+            finally:
+                await keys.close()
+
+        return _on(self.database_url, issue)
 
     def _warehouse(self, *arguments: str) -> list[str]:
         return command_line({**_settings(self.database_url, self.folder), **self.settings}, *arguments)
 
 
 def check(database_url: str) -> None:
-    """Raises `CalledProcessError` where `warehouse check` finds a balance that differs from the ledger."""
-    with tempfile.TemporaryDirectory() as folder:
-        _run(command_line(_settings(database_url, Path(folder)), "check"), Path(folder))
+    """Raises `AssertionError` where a balance differs from the ledger."""
+    report = _on(database_url, lambda uow: StockQueries(uow).integrity())
+    assert report.ok, report.drifts
+
+
+def _on(database_url: str, work: Callable[[UnitOfWorkFactory], Awaitable[T]]) -> T:
+    """Here, as a command of `warehouse` takes seconds until it begins; tests/cli has them all."""
+
+    async def run() -> T:
+        database = SqlDatabase(database_url, DatabaseSettings(timeout=CHECK_SECONDS))
+        try:
+            return await work(SqlUnitOfWorkFactory(database))
+        finally:
+            await database.close()
+
+    return _aside(lambda: asyncio.run(run()))
+
+
+def _aside(work: Callable[[], T]) -> T:
+    """In a thread of its own, for the caller may be inside an event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def _settings(database_url: str, folder: Path) -> Mapping[str, str]:
@@ -137,18 +170,6 @@ def command_line(settings: Mapping[str, str], *arguments: str) -> list[str]:
         "warehouse",
         *arguments,
     ]
-
-
-def _run(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=True,
-    )
 
 
 def _established(port: int) -> set[str]:

@@ -1,18 +1,16 @@
 """Many clients at once, each with a connection of its own."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from httpx import AsyncClient, Response
 
+from tests.process import TLS
 from tests.serving import WarehouseServer
 
 ANSWER_SECONDS = 60
 GATHERINGS = 20
-TLS = ssl.create_default_context()
-"""Made once: it takes longer than a request, and no request here needs it."""
 
 
 @asynccontextmanager

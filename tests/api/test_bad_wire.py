@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.api.calls import new_code
+from tests.process import TLS
 from tests.servers import HOST
 from tests.serving import WarehouseServer
 from warehouse.auth.model import Role
@@ -32,7 +33,7 @@ def alive(server: WarehouseServer) -> Iterator[None]:
     processes = len(server.connections())
     yield
     assert len(server.connections()) == processes == 2
-    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TLS).status_code == 200
 
 
 def head(*lines: str) -> bytes:

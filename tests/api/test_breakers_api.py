@@ -51,6 +51,11 @@ async def until_state(clients: Sequence[AsyncClient], name: str, state: str) -> 
     await until_all(clients, has_it)
 
 
+async def is_hit(client: AsyncClient, path: str) -> bool:
+    """A server that has just started does without its cache for some seconds."""
+    return (await client.get(path)).headers["cache-status"].startswith("Warehouse; hit")
+
+
 async def test_every_policy_is_listed_with_its_state_and_its_counts(client: AsyncClient) -> None:
     page = (await client.get("/v1/ops/breakers")).json()
 
@@ -112,8 +117,7 @@ async def test_an_order_that_makes_no_sense_is_refused(client: AsyncClient, body
 async def test_an_order_is_followed_by_every_process_until_it_is_taken_back(admins: Sequence[AsyncClient]) -> None:
     product = await new_product(admins[0])
     path = f"/v1/products/{product['id']}"
-    for admin in admins:
-        await admin.get(path)
+    await until_all(admins, lambda admin: is_hit(admin, path))
 
     ordered = await admins[0].post(WRITES, json={"order": "open"})
     assert (ordered.status_code, ordered.json()["state"]) == (200, "forced_open")
@@ -145,8 +149,7 @@ async def test_an_order_ends_by_itself_in_every_process(admins: Sequence[AsyncCl
 
 async def test_while_reads_of_the_database_are_refused_what_is_cached_is_shown(admins: Sequence[AsyncClient]) -> None:
     path = f"/v1/products/{(await new_product(admins[0]))['id']}"
-    for admin in admins:
-        await admin.get(path)
+    await until_all(admins, lambda admin: is_hit(admin, path))
     await admins[0].post("/v1/ops/breakers/database_reads", json={"order": "open", "seconds": 10})
     await until_state(admins, "database_reads", "forced_open")
     for admin in admins:

@@ -153,14 +153,24 @@ async def test_what_was_not_found_is_found_as_soon_as_it_is_made(cached: AsyncCl
     assert (await cached.get(path)).status_code == 200
 
 
+async def when_freed(client: AsyncClient, path: str, expires_at: datetime) -> Response:
+    """The first summary without the reservation of 2. Who asks after its end is never told of it: not who is answered
+    then, for an answer may take its time."""
+    while True:
+        asked = datetime.now(UTC)
+        answer = await client.get(path)
+        if answer.json()["reserved"] != 2:
+            return answer
+        assert asked < expires_at + timedelta(seconds=0.5)
+
+
 async def test_stock_is_not_kept_beyond_the_end_of_a_reservation(cached: AsyncClient) -> None:
     records = await new_records(cached)
     path = f"/v1/stock/summary/{records.product['id']}"
     expires_at = datetime.now(UTC) + timedelta(seconds=1)
     await made(cached, "/v1/reservations", {"lines": [records.line], "expires_at": expires_at.isoformat()})
     assert (await cached.get(path)).json()["reserved"] == 2
-    while (answer := await cached.get(path)).json()["reserved"] == 2:
-        assert datetime.now(UTC) < expires_at + timedelta(seconds=0.5)
+    answer = await when_freed(cached, path, expires_at)
     assert answer.json()["available"] == 10
     assert datetime.now(UTC) >= expires_at
 
@@ -249,12 +259,11 @@ async def test_a_reservation_may_be_cut_short(cached: AsyncClient) -> None:
     reservation = await new_reservation(cached, records)
     path = f"/v1/stock/summary/{records.product['id']}"
     assert (await cached.get(path)).json()["reserved"] == 2
-    expires_at = datetime.now(UTC) + timedelta(seconds=0.3)
+    expires_at = datetime.now(UTC) + timedelta(seconds=1)
     extend = f"/v1/reservations/{reservation['id']}/extend"
     response = await cached.post(extend, json={"expires_at": expires_at.isoformat()}, headers=new_key())
     assert response.is_success, response.text
-    while (await cached.get(path)).json()["reserved"] == 2:
-        assert datetime.now(UTC) < expires_at + timedelta(seconds=0.5)
+    await when_freed(cached, path, expires_at)
 
 
 SNAPSHOT = "/v1/products/snapshot"

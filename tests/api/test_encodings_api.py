@@ -14,6 +14,7 @@ from tests.api.answers import pointers, problem
 from tests.api.calls import Json, made, new_call, new_code, new_key
 from tests.api.conftest import Unchanged
 from tests.api.document import OPERATIONS, Operation
+from tests.process import TLS
 from tests.serving import WarehouseServer
 from warehouse.auth.model import Role
 from warehouse.http.encodings import MIN_SIZE
@@ -230,7 +231,7 @@ class TestHead:
 
 def test_the_server_as_it_runs_speaks_all_of_it(server: WarehouseServer) -> None:
     key = {"Authorization": f"Bearer {server.key(Role.ADMIN)}"}
-    with httpx.Client(base_url=server.url, headers=key, trust_env=False) as http:
+    with httpx.Client(base_url=server.url, headers=key, trust_env=False, verify=TLS) as http:
         body = packed("zstd", {"products": [draft() for _ in range(200)]})
         headers = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
         assert http.post("/v1/products/batch", content=body, headers=headers).json()["created"] == 200

@@ -10,6 +10,7 @@ from httpx import AsyncClient, Response
 from tests.api.calls import new_call
 from tests.api.document import OPERATIONS, Operation
 from tests.conftest import ClientAs
+from tests.process import TLS
 from tests.serving import WarehouseServer
 from warehouse.auth.model import Role
 
@@ -102,14 +103,16 @@ async def test_a_key_with_one_character_changed_is_refused(client: AsyncClient) 
 def test_a_revoked_key_is_refused_by_every_process_within_a_second(server: WarehouseServer) -> None:
     """The connections stay open, so that the processes which know the key are asked."""
     admin = {"Authorization": f"Bearer {server.key(Role.ADMIN)}"}
-    issued = httpx.post(f"{server.url}/v1/api-keys", json={"name": "A", "role": "viewer"}, headers=admin).json()
+    issued = httpx.post(
+        f"{server.url}/v1/api-keys", json={"name": "A", "role": "viewer"}, headers=admin, verify=TLS
+    ).json()
     own = {"Authorization": f"Bearer {issued['key']}"}
     clients: list[httpx.Client] = []
     while not all(server.connections()) or len(clients) < 20:
         assert len(clients) < 1000, "one process serves everybody"
-        clients.append(httpx.Client(base_url=server.url, headers=own, trust_env=False))
+        clients.append(httpx.Client(base_url=server.url, headers=own, trust_env=False, verify=TLS))
         assert _statuses(clients[-1:]) == {200}
-    httpx.delete(f"{server.url}/v1/api-keys/{issued['id']}", headers=admin).raise_for_status()
+    httpx.delete(f"{server.url}/v1/api-keys/{issued['id']}", headers=admin, verify=TLS).raise_for_status()
     revoked = time.monotonic()
     while time.monotonic() - revoked < REVOCATION_SECONDS:
         assert _statuses(clients) <= {200, 401}

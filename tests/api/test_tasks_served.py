@@ -17,6 +17,7 @@ import pytest
 from tests.api.calls import Json, new_code
 from tests.api.streams import events
 from tests.conftest import FreshDatabase
+from tests.process import TLS
 from tests.servers import HOST, Backend
 from tests.serving import WarehouseServer, check
 from warehouse.auth.model import Role
@@ -37,7 +38,7 @@ def served(backend: Backend, fresh_database: FreshDatabase) -> Iterator[Warehous
 @pytest.fixture(scope="module")
 def http(served: WarehouseServer) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {served.key(Role.ADMIN)}"}
-    with httpx.Client(base_url=served.url, headers=headers, trust_env=False, timeout=SECONDS) as http:
+    with httpx.Client(base_url=served.url, headers=headers, trust_env=False, verify=TLS, timeout=SECONDS) as http:
         yield http
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from tests.process import Process, free_port
+from tests.process import TLS, Process, free_port
 from tests.programs import MissingProgramError
 from tests.servers import HOST
 
@@ -63,7 +63,7 @@ class SeaweedFs(Process):
     def ping(self) -> None:
         """Also that there is room for the first blob, for which the parts of the server have to know each other."""
         for address in (f"{self.url}/healthz", f"http://{HOST}:{self._master}/dir/assign"):
-            httpx.get(address, timeout=5, trust_env=False).raise_for_status()
+            httpx.get(address, timeout=5, trust_env=False, verify=TLS).raise_for_status()
 
 
 def _program() -> str:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.running import running
 from tests.cli.test_serving import is_ready
 from tests.conftest import FreshDatabase
-from tests.process import free_port
+from tests.process import TLS, free_port
 from tests.servers import HOST
 from tests.serving import WarehouseServer
 from warehouse.metrics import FOLDER_VARIABLE
@@ -40,7 +40,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def scraped(url: str, name: str) -> float:
     """What is counted of GET /livez."""
-    answer = httpx.get(f"{url}/metrics", timeout=30, trust_env=False).raise_for_status()
+    answer = httpx.get(f"{url}/metrics", timeout=30, trust_env=False, verify=TLS).raise_for_status()
     samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
     return sum(each.value for each in samples if each.name == name and each.labels.get("route") == "/livez")
 
@@ -57,7 +57,10 @@ def ask(server: WarehouseServer) -> int:
     """How many requests it took until each process answered some."""
     for gathering in range(1, GATHERINGS + 1):
         with ExitStack() as stack:
-            clients = [stack.enter_context(httpx.Client(base_url=server.url, trust_env=False)) for _ in range(CLIENTS)]
+            clients = [
+                stack.enter_context(httpx.Client(base_url=server.url, trust_env=False, verify=TLS))
+                for _ in range(CLIENTS)
+            ]
             for number in range(REQUESTS):
                 clients[number % CLIENTS].get("/livez").raise_for_status()
             if all(server.connections()):
@@ -108,7 +111,7 @@ def test_a_folder_that_its_operator_names_is_used_and_left(
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     with running(tmp_path, "serve", f"--port={port}", f"--workers={workers}") as server:
         server.wait_until(lambda: is_ready(port))
-        httpx.get(f"http://{HOST}:{port}/livez", trust_env=False).raise_for_status()
+        httpx.get(f"http://{HOST}:{port}/livez", trust_env=False, verify=TLS).raise_for_status()
         assert counts(f"http://{HOST}:{port}", 1)
         assert not [each for each in server.temporary if "metrics" in each.name]
         assert server.ends_clean(signal.SIGTERM) == 0
@@ -119,7 +122,7 @@ def test_a_process_alone_counts_in_its_memory(tmp_path: Path, temporary: Path) -
     port = free_port()
     with running(tmp_path, "serve", f"--port={port}") as server:
         server.wait_until(lambda: is_ready(port))
-        httpx.get(f"http://{HOST}:{port}/livez", trust_env=False).raise_for_status()
+        httpx.get(f"http://{HOST}:{port}/livez", trust_env=False, verify=TLS).raise_for_status()
         assert counts(f"http://{HOST}:{port}", 1)
         assert not [each for each in server.temporary if "metrics" in each.name]
 

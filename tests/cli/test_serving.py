@@ -10,13 +10,13 @@ import pytest
 import redis
 
 from tests.cli.running import Running, running
-from tests.process import free_port
+from tests.process import TLS, free_port
 from tests.servers import HOST
 
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://{HOST}:{port}/readyz", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"http://{HOST}:{port}/readyz", timeout=5, trust_env=False, verify=TLS).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -45,7 +45,7 @@ def test_a_signal_ends_it_in_order_with_all_that_it_started(
 ) -> None:
     assert len(server.valkeys()) == 1
     assert len(server.started()) >= workers
-    with httpx.Client(trust_env=False) as idle:
+    with httpx.Client(trust_env=False, verify=TLS) as idle:
         # A client that keeps its connection holds nothing up.
         assert idle.get(f"http://{HOST}:{port}/livez").status_code == 200
         assert server.ends_clean(number) == 0
@@ -83,9 +83,9 @@ def test_without_a_redis_of_its_operator_only_it_starts_a_valkey(tmp_path: Path,
 def test_a_connection_too_many_is_turned_away(tmp_path: Path, port: int) -> None:
     with running(tmp_path, "serve", f"--port={port}", LIMITS_CONNECTIONS="1") as server:
         server.wait_until(lambda: is_ready(port))
-        with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as first:
+        with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False, verify=TLS) as first:
             first.get("/livez")
-            refused = httpx.get(f"http://{HOST}:{port}/livez", trust_env=False)
+            refused = httpx.get(f"http://{HOST}:{port}/livez", trust_env=False, verify=TLS)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert first.get("/livez").status_code == 200
         assert server.end(signal.SIGTERM) == 0

@@ -16,7 +16,7 @@ from tests.cli.conftest import Warehouse
 from tests.cli.running import Running, running
 from tests.cli.test_serving import is_ready
 from tests.conftest import FreshDatabase
-from tests.process import free_port
+from tests.process import TLS, free_port
 from tests.servers import HOST, Valkey
 from warehouse.app import create_app
 from warehouse.auth.model import Role
@@ -81,7 +81,7 @@ async def api(settings: Settings) -> AsyncIterator[AsyncClient]:
 
 
 def told(port: int, path: str) -> httpx.Response:
-    return httpx.get(f"http://{HOST}:{port}{path}", timeout=30, trust_env=False)
+    return httpx.get(f"http://{HOST}:{port}{path}", timeout=30, trust_env=False, verify=TLS)
 
 
 def samples(port: int, name: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process import Process
+from tests.process import TLS, Process
 from tests.servers import HOST
 from warehouse.demo import DEMO_ROWS
 from warehouse.settings import PREFIX, setting_names
@@ -34,7 +34,7 @@ class Demo(Process):
         return ["env", *unset, *settings, sys.executable, "-m", "warehouse", "demo", f"--port={self.port}"]
 
     def ping(self) -> None:
-        httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).raise_for_status()
+        httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False, verify=TLS).raise_for_status()
 
     @property
     def url(self) -> str:
@@ -64,12 +64,14 @@ def section(title: str) -> str:
 
 def test_the_demo_prints_its_swagger_address_and_a_key(demo: Demo, key: str) -> None:
     assert f"{demo.url}/docs" in demo.printed
-    page = httpx.get(f"{demo.url}/v1/products", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    page = httpx.get(f"{demo.url}/v1/products", headers={"Authorization": f"Bearer {key}"}, trust_env=False, verify=TLS)
     assert page.status_code == 200
 
 
 def test_the_demo_is_loaded_whole(demo: Demo, key: str) -> None:
-    report = httpx.get(f"{demo.url}/v1/integrity", headers={"Authorization": f"Bearer {key}"}, trust_env=False).json()
+    report = httpx.get(
+        f"{demo.url}/v1/integrity", headers={"Authorization": f"Bearer {key}"}, trust_env=False, verify=TLS
+    ).json()
     assert report["ok"]
     assert report["balances"] >= 30_000
     assert f"{DEMO_ROWS:,} rows" in demo.printed

@@ -66,9 +66,9 @@ class Stage:
             yield
         finally:
             await self.proxy.become(Network.PASS)
-            await self._is_back()
+            await self.is_back()
 
-    async def _is_back(self) -> None:
+    async def is_back(self) -> None:
         async with asyncio.timeout(AGAIN_SECONDS):
             while True:
                 if await self._is_as_before():
@@ -95,7 +95,9 @@ async def stage(mariadb: DatabaseServer, fresh_database: FreshDatabase) -> Async
         stack.push_async_callback(asyncio.to_thread, server.stop)
         key = await asyncio.to_thread(server.key, Role.ADMIN)
         client = await stack.enter_async_context(new_client(server, key))
-        yield Stage(server, proxy, client, await new_records(client))
+        stage = Stage(server, proxy, client, await new_records(client))
+        await stage.is_back()  # for a server that has just started does without its cache for some seconds
+        yield stage
     await asyncio.to_thread(check, url.render_as_string(hide_password=False))
 
 

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from sqlalchemy import update
 
 from tests.contract.rows import records
+from tests.process import memory
 from tests.properties.model import (
     LOCATIONS,
     LOTS,
@@ -128,8 +129,7 @@ class Bench:
     """One event loop, and a database with its tables to begin each example from."""
 
     def __init__(self) -> None:
-        memory = Path("/dev/shm")  # noqa: S108 (a folder of its own is made in it)
-        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp(dir=memory()))
         self.template = self.folder / "template.db"
         migrate(f"sqlite+aiosqlite:///{self.template}")
         self.loop = asyncio.new_event_loop()

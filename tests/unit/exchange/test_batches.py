@@ -20,6 +20,8 @@ from warehouse.exchange.threads import in_thread
 from warehouse.unit_of_work import UnitOfWork
 
 CONTENT = b"sku,name\n" + b"A,Bread\n" * 200_000
+BATCH = 30_000
+"""Rows: the first such batch is in what the third read gives, the next one is not."""
 
 
 class SlowStream(io.BytesIO):
@@ -51,7 +53,7 @@ def no_database(*, read_only: bool = False) -> UnitOfWork:
 
 async def cancelled_while_it_waits(work: "asyncio.Task[Any]", stream: SlowStream, times: int) -> None:
     """Cancel the work; it must not end before the stream is let go of."""
-    await asyncio.to_thread(stream.reached.wait, 30)
+    assert await asyncio.to_thread(stream.reached.wait, 30)
     for _ in range(times):
         work.cancel()
         done, _ = await asyncio.wait([work], timeout=0.02)
@@ -105,14 +107,14 @@ async def test_whoever_fails_on_a_batch_waits_for_the_thread_that_reads_the_next
     file = ImportFile(stream, "file.csv", 0, ReadingLimits(), {}, None)
 
     async def fail() -> None:
-        with closing(Batches(file, ProductRows, 10_000)) as batches:
+        with closing(Batches(file, ProductRows, BATCH)) as batches:
             async with aclosing(batches.ahead()) as ahead:
                 async for _ in ahead:
-                    await asyncio.to_thread(stream.reached.wait, 30)
+                    assert await asyncio.to_thread(stream.reached.wait, 30)
                     raise LookupError
 
     failing = asyncio.create_task(fail())
-    await asyncio.to_thread(stream.reached.wait, 30)
+    assert await asyncio.to_thread(stream.reached.wait, 30)
     done, _ = await asyncio.wait([failing], timeout=0.02)
     assert not done
     stream.may_go_on.set()
