@@ -87,6 +87,8 @@ class History:
         """The first of either kind, in words."""
         self.failures: Counter[str] = Counter()
         """Answers to reads that were none, by phase and reason."""
+        self.turned_away = 0
+        """Reads that were told to come again, and did."""
         self.phase = ""
         self.phases: defaultdict[str, Phase] = defaultdict(Phase)
         self.slowest_write = 0.0

@@ -22,7 +22,8 @@ def _totals(history: History, fences: float) -> Iterator[str]:
     seconds = sum(phase.seconds for phase in history.phases.values())
     yield (
         f"{reads:,} reads of {history.values:,} versions checked in {seconds:.0f} s ({reads / seconds:,.0f} a second): "
-        f"{history.stale} stale, {history.impossible} impossible, {history.failed} failed"
+        f"{history.stale} stale, {history.impossible} impossible, {history.failed} failed, "
+        f"{history.turned_away} turned away"
     )
     fates = ", ".join(f"{history.writes[fate]:,} {fate}" for fate in Fate)
     share = writes / max(1, writes + reads)

@@ -20,6 +20,9 @@ WRITE_SECONDS = 30.0
 AFTERLIFE_SECONDS = 20.0
 """After so long a server no longer works at a write that it has not answered."""
 AGAIN_SECONDS = 0.05
+OVERLOADED = f"503 {Code.OVERLOADED}"
+TURNED_AWAY_SECONDS = 1.0
+"""As `Retry-After` says."""
 PATIENCE_SECONDS = 120.0
 """So long a write is sent again."""
 NAMES = ("proxied server", "other server")
@@ -78,6 +81,12 @@ class Traffic:
                 self._earn()
 
     async def _read(self, endpoint: Endpoint, which: int, connection: Connection) -> None:
+        """Until it is not turned away: on a busy machine as many readers as there are here may be too many."""
+        while not await self._is_read(endpoint, which, connection):
+            self._history.turned_away += 1
+            await asyncio.sleep(TURNED_AWAY_SECONDS)
+
+    async def _is_read(self, endpoint: Endpoint, which: int, connection: Connection) -> bool:
         history, first = self._history, endpoint.first(which)
         read = history.begin_read(endpoint.things, first, endpoint.count, self._now())
         try:
@@ -85,15 +94,18 @@ class Traffic:
         except OSError as error:
             history.fail_read(endpoint.name, read, type(error).__name__, self._now())
             await asyncio.sleep(AGAIN_SECONDS)
-            return
+            return True
         if answer.status == 200:
             versions = endpoint.versions(answer.body, first)
             history.end_read(
                 endpoint.name, read, versions, cache=_word(answer.cache), where=connection.name, now=self._now()
             )
-        else:
-            history.fail_read(endpoint.name, read, _told(answer), self._now())
-            await asyncio.sleep(AGAIN_SECONDS)
+            return True
+        if (told := _told(answer)) == OVERLOADED:
+            return False
+        history.fail_read(endpoint.name, read, told, self._now())
+        await asyncio.sleep(AGAIN_SECONDS)
+        return True
 
     def _earn(self) -> None:
         self._credit += self._mix.writes / (1 - self._mix.writes)
