@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from warehouse.catalogue.model import Product, ProductStatus, Tracking, sku_key
 from warehouse.errors import Code, FieldError
 from warehouse.locations.model import Warehouse, WarehouseStatus
+from warehouse.overlapping import overlapped
 from warehouse.quantities import MAX_ON_HAND
 from warehouse.stock.model import NO_LOT, BalanceKey
-from warehouse.stock.places import Place, find_places
+from warehouse.stock.places import Codes, Place, find_places
 from warehouse.unit_of_work import UnitOfWork
 
 MOST_REMEMBERED = 50_000
@@ -95,37 +97,48 @@ class Accounts:
         """The account of every spelling, one for all spellings of one balance, or why it has none."""
         if not spellings:
             return {}
-        products = await self._find_products(uow, {sku for sku, *_ in spellings})
         codes = {(warehouse, location) for _, warehouse, location, _ in spellings}
         found = await find_places(uow, codes)
         places = {each: found.find(*each) for each in codes}
-        accounts: dict[BalanceKey, Account] = {}
-        resolved: dict[Spelling, Account | RowOutcome] = {}
-        for spelling in spellings:
-            sku, warehouse, location, lot = spelling
-            product, place = products.get(sku), places[warehouse, location]
-            if product is None or isinstance(place, FieldError):
-                resolved[spelling] = _unresolved(product, place)
-            else:
-                key = BalanceKey(product.id, place.location.id, lot or NO_LOT)
-                resolved[spelling] = accounts.get(key) or accounts.setdefault(key, _account(product, place, key))
-        return resolved
-
-    async def _find_products(self, uow: UnitOfWork, skus: Collection[str]) -> Mapping[str, _Terms]:
-        """By the SKUs as they are written; those that are not there are asked for each time."""
+        skus = {sku for sku, *_ in spellings}
         known = {sku: self._products[sku] for sku in skus if sku in self._products}
-        if known and not await uow.products.are_unchanged({each.id: each.version for each in known.values()}):
-            self._products.clear()
-            known = {}
-        unknown = [sku for sku in skus if sku not in known]
-        if not unknown:
-            return known
-        found = {sku_key(each.sku): _terms(each) for each in await uow.products.find((), unknown)}
-        new = {sku: found[key] for sku in unknown if (key := sku_key(sku)) in found}
+        if known:
+            checking = uow.products.are_unchanged({each.id: each.version for each in known.values()})
+            unchanged, accounts = await overlapped(checking, partial(_accounts, spellings, known, places))
+            if unchanged and len(known) == len(skus):
+                return accounts
+            if not unchanged:
+                self._products.clear()
+                known = {}
+        new = await self._find_products(uow, skus - known.keys())
+        return _accounts(spellings, known | new, places)
+
+    async def _find_products(self, uow: UnitOfWork, skus: Collection[str]) -> dict[str, _Terms]:
+        """By the SKUs as they are written; those that are not there are asked for each time."""
+        found = {sku_key(each.sku): _terms(each) for each in await uow.products.find((), skus)}
+        new = {sku: found[key] for sku in skus if (key := sku_key(sku)) in found}
         if len(self._products) + len(new) > MOST_REMEMBERED:
             self._products.clear()
         self._products.update(new)
-        return known | new
+        return new
+
+
+def _accounts(
+    spellings: Collection[Spelling],
+    products: Mapping[str, _Terms],
+    places: Mapping[Codes, Place | FieldError],
+) -> Mapping[Spelling, Account | RowOutcome]:
+    accounts: dict[BalanceKey, Account] = {}
+    resolved: dict[Spelling, Account | RowOutcome] = {}
+    for spelling in spellings:
+        sku, warehouse, location, lot = spelling
+        product, place = products.get(sku), places[warehouse, location]
+        if product is None or isinstance(place, FieldError):
+            resolved[spelling] = _unresolved(product, place)
+        else:
+            key = BalanceKey(product.id, place.location.id, lot or NO_LOT)
+            resolved[spelling] = accounts.get(key) or accounts.setdefault(key, _account(product, place, key))
+    return resolved
 
 
 def _terms(product: Product) -> _Terms:

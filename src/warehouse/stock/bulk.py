@@ -10,6 +10,7 @@ from uuid import UUID
 
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.ids import new_id
+from warehouse.overlapping import overlapped
 from warehouse.stock.accounts import Account, Accounts, RowOutcome, RowStatus, Spelling, refused
 from warehouse.stock.ledger import expire_on
 from warehouse.stock.model import BalanceChange, BalanceKey, Movement, MovementKind
@@ -100,7 +101,7 @@ class _Ledger:
         # One lock order for every caller keeps the database out of deadlocks.
         self._accounts = dict(sorted(found.items(), key=_lock_order))
         self._expiries: dict[tuple[UUID, str], date | None] = {}
-        self._movements: list[Movement] = []
+        self._posted: list[tuple[LedgerRow, Account]] = []
         self._actor = actor
         self._at = at
         self._done = done
@@ -138,11 +139,11 @@ class _Ledger:
             return refusal
         account.post(delta)
         self._done.add(row.command_id)
-        self._movements.append(self._movement(row, account, delta))
+        self._posted.append((row, account))
         return POSTED
 
     async def write(self, uow: UnitOfWork) -> None:
-        if not self._movements:
+        if not self._posted:
             return
         changes = [
             BalanceChange(
@@ -152,11 +153,11 @@ class _Ledger:
             if account.posted
         ]
         try:
-            await uow.stock.apply_all(changes, self._at)
+            _, movements = await overlapped(uow.stock.apply_all(changes, self._at), self._movements)
         except Conflict as conflict:
             # What was opened was checked; with care the rest is told row by row.
             raise TransactionConflict(conflict.detail) from conflict
-        await uow.stock.append(self._movements)
+        await uow.stock.append(movements)
 
     def _note_lot(self, row: LedgerRow) -> None:
         account = self._by_spelling[row.spelling]
@@ -174,25 +175,28 @@ class _Ledger:
             return None
         return refused(FieldError("/expires_on", Code.LOT_MISMATCH, f"Lot {row.lot} is known to expire on {known}."))
 
-    def _movement(self, row: LedgerRow, account: Account, delta: int) -> Movement:
+    def _movements(self) -> list[Movement]:
         # By position, as keywords cost a third more; the order is that of the fields.
-        return Movement(
-            new_id(),
-            row.command_id,
-            1,
-            account.product.id,
-            account.product.sku,
-            account.warehouse.id,
-            account.key.location_id,
-            row.lot,
-            delta,
-            row.kind,
-            row.reason,
-            row.reference,
-            self._actor,
-            row.occurred_at,
-            self._at,
-        )
+        return [
+            Movement(
+                new_id(),
+                row.command_id,
+                1,
+                account.product.id,
+                account.product.sku,
+                account.warehouse.id,
+                account.key.location_id,
+                row.lot,
+                row.delta,
+                row.kind,
+                row.reason,
+                row.reference,
+                self._actor,
+                row.occurred_at,
+                self._at,
+            )
+            for row, account in self._posted
+        ]
 
 
 def _lock_order(item: tuple[BalanceKey, Account]) -> tuple[int, int, str]:
