@@ -4,9 +4,10 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from bench.contestants import BROWSER
+from bench.cores import parted
 from bench.database import Database
 from bench.harness import NotMeasuredError, Spread, say
 from bench.heavy import Api, WarehouseWorker, raw_seconds, seconds_of, written_movements
@@ -21,6 +22,8 @@ MOST_MEGABYTES = 50
 MOST_OF_IDLE = 1.5
 PACE = 200
 """Cached reads a second, over one connection, each sent at its time."""
+ANYWHERE = "all wherever there is room"
+PARTED = "the server, Valkey and the client on one core, the worker and MariaDB on the others"
 ENOUGH = 25
 """Reports of each kind, not to end while they are watched."""
 WATCHED_SECONDS, QUICK_SECONDS = 20, 3
@@ -35,7 +38,8 @@ REPORTS: Mapping[str, Mapping[str, object]] = {
 TEXT = """A file of movements is sent to `POST /v1/imports`, and a worker in a process of its own imports it into
 MariaDB; then the very rows that came of it are inserted raw into another database of the same tables, a thousand a
 statement and a transaction. What requests feel: cached reads of single products, 200 a second and each at its time,
-while nothing else goes on, and while the worker imports the file and computes three reports at once, in turn."""
+while nothing else goes on, and while the worker imports the file and computes three reports at once, in
+turn; once with all processes wherever there is room, and once with a core that the worker and MariaDB do not use."""
 
 
 def run(stage: Stage) -> GroupReport:
@@ -108,26 +112,35 @@ def _report_import(
 def _report_requests(
     report: GroupReport, stage: Stage, server: Ours, api: Api, skus: Sequence[str], location: str, rows: int
 ) -> None:
-    seconds = QUICK_SECONDS if stage.plan.quick else WATCHED_SECONDS
-    file = written_movements(stage.folder / "movements.csv", skus, location, rows, begin=FEW + rows)
-    content = file.read_bytes()
-    request = Request(f"/v1/products/{stage.product_ids[0]}", {**stage.authorized, **BROWSER})
-    idle, busy = [_p99(server, request, seconds)], []
-    with WarehouseWorker(server, AT_ONCE):
-        idle.append(_p99(server, request, seconds))
-        imported = api.post("/v1/imports?kind=movements", content, "text/csv")["id"]
-        for _ in range(PAUSES):
-            with _reports_going_on(api):
-                busy.append(_p99(server, request, seconds))
-            if api.task(imported)["status"] != "running":
-                break
-        api.end_of(imported)
-        idle.append(_p99(server, request, seconds))
-    shown = [(name, ", ".join(f"{each * 1000:.2f}" for each in p99)) for name, p99 in (("idle", idle), ("busy", busy))]
+    shown = []
+    for number_of_file, where in enumerate((ANYWHERE, PARTED), 1):
+        file = written_movements(stage.folder / "movements.csv", skus, location, rows, FEW + number_of_file * rows)
+        with WarehouseWorker(server, AT_ONCE) as worker:
+            others = {worker.pid, stage.mariadb.pid}
+            with parted({server.pid, stage.valkey.pid}, others) if where is PARTED else nullcontext():
+                idle, busy = _p99_idle_and_busy(stage, server, api, file.read_bytes())
+        shown += [
+            (f"{name}, {where}", ", ".join(f"{each * 1000:.2f}" for each in p99))
+            for name, p99 in (("idle", idle), ("busy", busy))
+        ]
+        base = statistics.median(idle)
+        measure = f"p99 of cached reads while {rows:,} rows are imported and three reports run, of idle; {where}"
+        report.goals.append(Goal.at_most(measure, MOST_OF_IDLE, Spread.of([each / base for each in busy]), times))
     report.tables.append(Table("The 99th percentile of cached reads", ("", "ms, one after the other"), shown))
-    base = statistics.median(idle)
-    measure = "p99 of cached reads while a million rows are imported and three reports run, of idle"
-    report.goals.append(Goal.at_most(measure, MOST_OF_IDLE, Spread.of([each / base for each in busy]), times))
+
+
+def _p99_idle_and_busy(stage: Stage, server: Ours, api: Api, content: bytes) -> tuple[list[float], list[float]]:
+    seconds = QUICK_SECONDS if stage.plan.quick else WATCHED_SECONDS
+    request = Request(f"/v1/products/{stage.product_ids[0]}", {**stage.authorized, **BROWSER})
+    idle = [_p99(server, request, seconds) for _ in range(2)]
+    busy: list[float] = []
+    imported = api.post("/v1/imports?kind=movements", content, "text/csv")["id"]
+    while len(busy) < PAUSES and (not busy or api.task(imported)["status"] == "running"):
+        with _reports_going_on(api):
+            busy.append(_p99(server, request, seconds))
+    api.end_of(imported)
+    idle.append(_p99(server, request, seconds))
+    return idle, busy
 
 
 @contextmanager
