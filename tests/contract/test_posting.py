@@ -173,11 +173,11 @@ class TestManyRows:
         assert {(each.occurred_at, each.reason, each.actor) for each in movements} == {(MOMENT, None, "tester")}
 
     async def test_as_many_balances_as_one_statement_takes_are_locked(self, ledger: Ledger) -> None:
-        product, locations = await ledger.product(), [await ledger.location() for _ in range(3)]
+        product, locations = await ledger.product(), [await ledger.location() for _ in range(30)]
         rows = [row(product, location, 7) for location in locations]
         await post(ledger, Posting(), *rows)
         there = [BalanceKey(product.id, location.id, "") for location in locations]
-        absent = [BalanceKey(new_id(), location.id, code()) for location in locations for _ in range(500)]
+        absent = [BalanceKey(new_id(), location.id, code()) for location in locations for _ in range(50)]
         async with ledger.uow() as uow:
             held = await uow.stock.lock([*absent, *there])
             assert await uow.stock.lock(absent[:1]) == {}

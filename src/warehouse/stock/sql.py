@@ -67,7 +67,7 @@ CHUNK = 500
 KEY_CHUNK = 100
 """Keys in one IN list."""
 LISTED = 1000
-"""Keys in one list. What comes of it has to be shorter than `group_concat_max_len`, a megabyte by default."""
+"""Keys in one list. What comes of it is a tenth of the longest that there may be."""
 BEYOND_RANGE = "on_hand_range"
 
 AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))

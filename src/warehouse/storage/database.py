@@ -29,6 +29,9 @@ what it is, a conflict, and not as a database that does not answer."""
 SNAPSHOTS = 4
 """So many at once."""
 
+LONGEST_LIST = 1_048_576
+"""Of what is answered as one JSON list; MariaDB would cut the rest off."""
+
 LONGEST_CONNECT = 10.0
 """Seconds to wait for a connection to be made, however long its statements may take."""
 
@@ -160,7 +163,10 @@ def _bound_mysql_statements(seconds: float, use: _Use) -> Any:
             f"max_statement_time = {limit}" if "MariaDB" in version else f"max_execution_time = {int(limit * 1000)}"
         )
         strict = "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
-        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {lock}, {statement}, {strict}, time_zone = '+00:00'")
+        lists = f"group_concat_max_len = {LONGEST_LIST}"
+        cursor.execute(
+            f"SET SESSION innodb_lock_wait_timeout = {lock}, {statement}, {strict}, {lists}, time_zone = '+00:00'"
+        )
         if use is _Use.SNAPSHOTS:
             # Who reads a stream may also have to wait for those that it is written to.
             cursor.execute(f"SET SESSION net_write_timeout = {lock}")
