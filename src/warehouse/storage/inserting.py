@@ -83,13 +83,23 @@ def _null(_: None) -> str:
 
 
 class _Literals(dict[type, Callable[[Any], str]]):
-    """By the type of the value. Those of enumerations are text."""
+    """By the type of the value, or what that derives from, as enumerations do from text."""
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
-        if not issubclass(kind, str):
-            raise TypeError(f"no literal for {kind}")
-        self[kind] = _text
-        return _text
+        for base in kind.__mro__:
+            if base in self:
+                self[kind] = self[base]
+                return self[base]
+        raise TypeError(f"no literal for {kind}")
 
 
-_LITERALS = _Literals({UUID: _id, datetime: _moment, type(None): _null, int: str, bool: lambda value: str(int(value))})
+_LITERALS = _Literals(
+    {
+        UUID: _id,
+        datetime: _moment,
+        str: _text,
+        int: lambda value: str(int(value)),
+        bool: lambda value: str(int(value)),
+        type(None): _null,
+    }
+)

@@ -175,7 +175,8 @@ async def test_no_task_is_lost_and_none_has_two_effects(url: str) -> None:
         assert not figures.lost
         assert not figures.doubled
         assert await ordeal.on_hand() == ordeal.expected
-        assert figures.refused > 0
+        # One that is suspended may have nothing to do just then; six are not all so.
+        assert figures.refused > 0 or not LONG
         assert figures.recovery < RECOVERY_SECONDS
         assert figures.refused_requests < figures.requests / 100
         assert not stage.tracebacks()
