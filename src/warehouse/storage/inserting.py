@@ -86,11 +86,11 @@ class _Literals(dict[type, Callable[[Any], str]]):
     """By the type of the value, or what that derives from, as enumerations do from text."""
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
-        for base in kind.__mro__:
-            if base in self:
-                self[kind] = self[base]
-                return self[base]
-        raise TypeError(f"no literal for {kind}")
+        found = [literal for base, literal in self.items() if issubclass(kind, base)]
+        if not found:
+            raise TypeError(f"no literal for {kind}")
+        self[kind] = found[0]
+        return found[0]
 
 
 _LITERALS = _Literals(
