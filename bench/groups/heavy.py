@@ -27,6 +27,7 @@ PARTED = "the server, Valkey and the client on one core, the worker and MariaDB 
 ENOUGH = 25
 """Reports of each kind, not to end while they are watched."""
 WATCHED_SECONDS, QUICK_SECONDS = 20, 3
+MOST_CACHED = 0.99
 PAUSES = 3
 AT_ONCE = 4
 REPORTS: Mapping[str, Mapping[str, object]] = {
@@ -173,7 +174,11 @@ def _p99(server: Ours, request: Request, seconds: int) -> float:
                 time.sleep(wait)
             connection.send(request)
             answer = connection.receive(due)
-            if answer.status != 200 or not is_from_cache(answer):
-                raise NotMeasuredError(f"answered {answer.status}, {answer.headers.get('cache-status')}")
-            taken.append(answer.seconds)
+            if answer.status != 200:
+                raise NotMeasuredError(f"answered {answer.status}")
+            # What is kept ends now and then, and is read anew.
+            if is_from_cache(answer):
+                taken.append(answer.seconds)
+    if len(taken) < MOST_CACHED * seconds * PACE:
+        raise NotMeasuredError("too few answers came from the cache")
     return statistics.quantiles(taken, n=100)[98]
