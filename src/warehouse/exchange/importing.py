@@ -181,7 +181,7 @@ _WRITERS: Mapping[ImportKind, Callable[[bool], _Writer]] = {
 """Each for one import, all of which may be in one transaction."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Job:
     kind: ImportKind
     file: ImportFile
@@ -193,6 +193,7 @@ class _Job:
     journal: Journal | None
     total: int | None = None
     done: Mapping[int, BatchOutcome] = field(default_factory=dict)
+    _write: _Writer = field(init=False)
 
     def __post_init__(self) -> None:
         self._write = _WRITERS[self.kind](self.atomic or self.dry_run)

@@ -28,8 +28,8 @@ class StockRepository(Protocol):
         ...
 
     async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
-        """Change many balances that the caller holds locked and has checked; the database's constraints still hold.
-        Raises `Conflict(QUANTITY_OUT_OF_RANGE)` where one of them refuses."""
+        """Change many balances. Those of which something is taken the caller holds locked and has checked; the
+        database's constraints hold for all. Raises `Conflict(QUANTITY_OUT_OF_RANGE)` where one of them refuses."""
         ...
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
@@ -55,7 +55,7 @@ class StockRepository(Protocol):
         ...
 
     async def append(self, movements: Sequence[Movement]) -> None:
-        """Raises `TransactionConflict` where one of them was written meanwhile."""
+        """Raises `TransactionConflict` where one of them is there already."""
         ...
 
     async def recorded(self, command_ids: Collection[UUID]) -> set[UUID]:

@@ -54,6 +54,7 @@ def test_no_read_is_older_than_an_acknowledged_write(fresh_database: FreshDataba
     history = run.history
     assert (history.stale, history.impossible) == (0, 0)
     assert history.failed <= (1 - GOOD) * history.checked
+    assert history.turned_away <= history.checked / 10
     assert run.fences > 0
     assert all(history.reads[name].caches["hit"] for name in ("by id", "by SKU", "page", "search"))
 

@@ -33,6 +33,7 @@ def test_a_cache_that_refuses_is_done_without(servers: Servers) -> None:
     for each in endured(servers, FAULTS * ROUNDS, MIX):
         assert (each.history.stale, each.history.impossible) == (0, 0)
         assert each.good >= GOOD
+        assert each.history.turned_away <= each.history.checked / 10
         assert each.bypassed > 0
         assert each.acknowledged > 0
         assert each.unanswered == 0
