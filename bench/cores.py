@@ -1,9 +1,14 @@
-"""Which cores processes run on."""
+"""Which cores processes run on, and who waits for whom."""
 
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bench.harness import NotMeasuredError
+
+LEAST_REAL_TIME = 1
+"""Of the priorities of `sched(7)`."""
 
 
 @contextmanager
@@ -18,6 +23,28 @@ def parted(apart: Collection[int | None], others: Collection[int | None]) -> Ite
         yield
     finally:
         _keep({*apart, *others, os.getpid()}, cores)
+
+
+@contextmanager
+def ahead(processes: Collection[int | None]) -> Iterator[None]:
+    """The processes of these ids and this thread never wait for others that want a core, as Linux's real-time class
+    has it; back at the end. Raises `NotMeasuredError` where that is not allowed."""
+    _schedule(processes, os.SCHED_RR, LEAST_REAL_TIME)
+    try:
+        yield
+    finally:
+        _schedule(processes, os.SCHED_OTHER, 0)
+
+
+def _schedule(processes: Collection[int | None], policy: int, priority: int) -> None:
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+        for process in filter(None, processes):
+            for thread in _threads(process):
+                with suppress(ProcessLookupError):  # Threads end.
+                    os.sched_setscheduler(thread, policy, os.sched_param(priority))
+    except PermissionError as error:
+        raise NotMeasuredError("only root may put processes into the real-time class") from error
 
 
 def _keep(processes: Collection[int | None], cores: set[int]) -> None:

@@ -4,10 +4,10 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from bench.contestants import BROWSER
-from bench.cores import parted
+from bench.cores import ahead, parted
 from bench.database import Database
 from bench.harness import NotMeasuredError, Spread, say
 from bench.heavy import Api, WarehouseWorker, raw_seconds, seconds_of, written_movements
@@ -24,6 +24,7 @@ PACE = 200
 """Cached reads a second, over one connection, each sent at its time."""
 ANYWHERE = "all wherever there is room"
 PARTED = "the server, Valkey and the client on one core, the worker and MariaDB on the others"
+AHEAD = "all wherever there is room, the server, Valkey and the client in the real-time class"
 ENOUGH = 25
 """Reports of each kind, not to end while they are watched."""
 WATCHED_SECONDS, QUICK_SECONDS = 20, 3
@@ -41,7 +42,8 @@ TEXT = """A file of movements is sent to `POST /v1/imports`, and a worker in a p
 MariaDB; then the very rows that came of it are inserted raw into another database of the same tables, a thousand a
 statement and a transaction. What requests feel: cached reads of single products, 200 a second and each at its time,
 while nothing else goes on, and while the worker imports the file and computes three reports at once, in
-turn; once with all processes wherever there is room, and once with a core that the worker and MariaDB do not use."""
+turn; with all processes wherever there is room, with a core that the worker and MariaDB do not use, and with a
+scheduler that does not let requests wait for them."""
 
 
 def run(stage: Stage) -> GroupReport:
@@ -115,12 +117,10 @@ def _report_requests(
     report: GroupReport, stage: Stage, server: Ours, api: Api, skus: Sequence[str], location: str, rows: int
 ) -> None:
     shown = []
-    for number_of_file, where in enumerate((ANYWHERE, PARTED), 1):
+    for number_of_file, where in enumerate((ANYWHERE, PARTED, AHEAD), 1):
         file = written_movements(stage.folder / "movements.csv", skus, location, rows, FEW + number_of_file * rows)
-        with WarehouseWorker(server, AT_ONCE) as worker:
-            others = {worker.pid, stage.mariadb.pid}
-            with parted({server.pid, stage.valkey.pid}, others) if where is PARTED else nullcontext():
-                idle, busy = _p99_idle_and_busy(stage, server, api, file.read_bytes())
+        with WarehouseWorker(server, AT_ONCE) as worker, _arranged(where, stage, server, worker):
+            idle, busy = _p99_idle_and_busy(stage, server, api, file.read_bytes())
         shown += [
             (f"{name}, {where}", ", ".join(f"{each * 1000:.2f}" for each in p99))
             for name, p99 in (("idle", idle), ("busy", busy))
@@ -129,6 +129,13 @@ def _report_requests(
         measure = f"p99 of cached reads while {rows:,} rows are imported and three reports run, of idle; {where}"
         report.goals.append(Goal.at_most(measure, MOST_OF_IDLE, Spread.of([each / base for each in busy]), times))
     report.tables.append(Table("The 99th percentile of cached reads", ("", "ms, one after the other"), shown))
+
+
+def _arranged(where: str, stage: Stage, server: Ours, worker: WarehouseWorker) -> AbstractContextManager[None]:
+    asked = {server.pid, stage.valkey.pid}
+    if where is PARTED:
+        return parted(asked, {worker.pid, stage.mariadb.pid})
+    return ahead(asked) if where is AHEAD else nullcontext()
 
 
 def _p99_idle_and_busy(stage: Stage, server: Ours, api: Api, content: bytes) -> tuple[list[float], list[float]]:
