@@ -114,14 +114,18 @@ async def test_without_redis_each_process_gives_out_the_quota_and_after_its_retu
     await asyncio.to_thread(valkey.kill)
     found = statuses(await asking)
     assert found.keys() == {200, 429}
-    assert found[200] <= QUOTA * 3
-
-    assert statuses(await ask(clients, key, 300)).keys() <= {200, 429}
-    assert set(statuses(await ask(clients, key, 100))) == {429}
+    given = found[200]
+    # A process with few of the connections gives out its quota late.
+    async with asyncio.timeout(AGAIN_SECONDS):
+        while (found := statuses(await ask(clients, key, 100))) != {429: 100}:
+            assert found.keys() <= {200, 429}
+            given += found[200]
+    assert given <= QUOTA * 3
 
     await valkey.come_back()
     await shared_again(clients, other)
-    assert statuses(await ask(clients, key, 300)) == {200: QUOTA, 429: 200}
+    new, counted = await known_key(server, clients)
+    assert statuses(await ask(clients, new, 300)) == {200: QUOTA - counted, 429: 300 - QUOTA + counted}
 
 
 async def shared_again(clients: Sequence[AsyncClient], key: str) -> None:

@@ -1,36 +1,28 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 import orjson
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Row,
     Select,
-    String,
     and_,
-    bindparam,
     case,
     func,
     insert,
-    literal_column,
     select,
-    true,
     tuple_,
-    update,
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.sql.dml import Insert, Update
+from sqlalchemy.sql.dml import Insert
 
 from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, TransactionConflict
 from warehouse.locations.model import LocationKind
 from warehouse.stock.model import (
-    NO_LOT,
     Balance,
     BalanceChange,
     BalanceFilter,
@@ -55,12 +47,22 @@ from warehouse.stock.sql_reading import (
     no_longer_held,
     shown,
 )
+from warehouse.stock.sql_writing import (
+    AMONG_KEYS,
+    LOCK_LISTED,
+    balance_row,
+    change_values,
+    guarded,
+    lock,
+    movement_row,
+    unguarded,
+    update_one,
+)
 from warehouse.storage.connection import Connection
-from warehouse.storage.dialects import MYSQL_NAMES, for_update, joined_as_written, listed, upsert
+from warehouse.storage.dialects import MYSQL_NAMES, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
 from warehouse.storage.inserting import insert_rows
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
-from warehouse.storage.types import UtcDateTime
 
 CHUNK = 500
 """Values in one IN list."""
@@ -70,9 +72,7 @@ LISTED = 1000
 """Keys in one list. What comes of it is a tenth of the longest that there may be."""
 BEYOND_RANGE = "on_hand_range"
 
-AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))
 
-# Made once and kept: SQLAlchemy needs more time to build a statement than the database does to answer it.
 _FIELDS, _SOURCE = shown(balances)
 _SHOWN = select(*_FIELDS.values()).select_from(_SOURCE).where(AMONG_KEYS).order_by(*KEY)
 _INSERT_MOVEMENTS = insert(movements)
@@ -90,22 +90,22 @@ class SqlStockRepository:
         # databases check the constraints of a proposed row even where it only adds to another.
         with _constrained():
             if not change.guarded and change.reserved >= 0:
-                await self._upsert(_unguarded, [change], at, below_zero=True)
+                await self._upsert(unguarded, [change], at, below_zero=True)
                 return True
             if change.guarded and change.on_hand >= 0 and change.reserved == 0:
-                await self._upsert(_guarded, [change], at, below_zero=False)
+                await self._upsert(guarded, [change], at, below_zero=False)
                 return True
             lowers, narrows = change.on_hand < 0, change.on_hand < change.reserved
-            statement = _update(change.guarded, change.guarded and lowers, change.guarded and narrows)
-            result = await self._connection.execute(statement, _change(change, at))
+            statement = update_one(change.guarded, change.guarded and lowers, change.guarded and narrows)
+            result = await self._connection.execute(statement, change_values(change, at))
             return result.rowcount == 1
 
     async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
         kinds: list[tuple[Callable[[str], Insert], bool, list[BalanceChange]]] = [
-            (_guarded, False, [change for change in changes if change.guarded and change.on_hand >= 0]),
+            (guarded, False, [change for change in changes if change.guarded and change.on_hand >= 0]),
             # The proposed row may be below zero, the row that results may not: it is there already, and locked.
-            (_guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
-            (_unguarded, True, [change for change in changes if not change.guarded]),
+            (guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
+            (unguarded, True, [change for change in changes if not change.guarded]),
         ]
         for change in changes:
             self._touch(tags.written_stock(change.key.product_id))
@@ -117,7 +117,7 @@ class SqlStockRepository:
     async def _upsert(
         self, statement: Callable[[str], Insert], changes: Sequence[BalanceChange], at: datetime, *, below_zero: bool
     ) -> None:
-        rows = [_row(change, at, below_zero=below_zero) for change in changes]
+        rows = [balance_row(change, at, below_zero=below_zero) for change in changes]
         await insert_rows(self._connection, statement(self._dialect), rows)
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
@@ -125,7 +125,7 @@ class SqlStockRepository:
             return await self._lock_listed(sorted(keys))
         held: dict[BalanceKey, HeldBalance] = {}
         for some in _chunks(keys):
-            for product_id, location_id, lot, *rest in await self._connection.execute(_lock(self._dialect), some):
+            for product_id, location_id, lot, *rest in await self._connection.execute(lock(self._dialect), some):
                 key = BalanceKey(product_id, location_id, lot)
                 held[key] = HeldBalance(key, *rest)
         return held
@@ -135,7 +135,7 @@ class SqlStockRepository:
         for start in range(0, len(keys), LISTED):
             some = keys[start : start + LISTED]
             listed_keys = orjson.dumps([(key.product_id.hex, key.location_id.hex, key.lot) for key in some]).decode()
-            rows = await self._connection.scalar(_LOCK_LISTED, {"listed_keys": listed_keys})
+            rows = await self._connection.scalar(LOCK_LISTED, {"listed_keys": listed_keys})
             for number, warehouse_id, *quantities in orjson.loads(rows or "[]"):
                 key = some[number - 1]
                 held[key] = HeldBalance(key, UUID(warehouse_id), *quantities)
@@ -190,7 +190,7 @@ class SqlStockRepository:
         if not new:
             return
         try:
-            await insert_rows(self._connection, _INSERT_MOVEMENTS, [_movement_row(movement) for movement in new])
+            await insert_rows(self._connection, _INSERT_MOVEMENTS, [movement_row(movement) for movement in new])
         except IntegrityError as error:
             raise TransactionConflict("Another caller is writing the same movements; try again.") from error
 
@@ -270,122 +270,6 @@ class SqlStockRepository:
             .order_by(locations.c.code_key)
         )
         return [BalanceKey(*row) for row in await self._connection.execute(statement)]
-
-
-@cache
-def _lock(dialect: str) -> Select[Any]:
-    columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
-    return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
-
-
-def _lock_listed() -> Select[Any]:
-    """For MySQL and MariaDB: all in one value, which takes the driver a tenth of the time that rows do."""
-    keys = listed("listed_keys", ("product_id", "location_id"), ("lot",))
-    same = and_(
-        balances.c.product_id == func.unhex(keys.c.product_id),
-        balances.c.location_id == func.unhex(keys.c.location_id),
-        balances.c.lot == keys.c.lot,
-    )
-    quantities = (balances.c.on_hand, balances.c.reserved, balances.c.version)
-    row = func.json_array(keys.c.number, func.hex(balances.c.warehouse_id), *quantities)
-    rows = select(func.json_arrayagg(row, type_=String())).select_from(keys.join(balances, same))
-    # MySQL cannot lock what JSON_TABLE makes, and MariaDB has no OF: SQLAlchemy leaves it out there.
-    return joined_as_written(rows.with_for_update(of=balances))
-
-
-_LOCK_LISTED = _lock_listed()
-
-
-@cache
-def _guarded(dialect: str) -> Insert:
-    """Add to a balance; one that was let below zero loses that leave when it comes out of it."""
-    return upsert(
-        dialect,
-        balances,
-        {
-            "below_zero_allowed": lambda new: and_(
-                balances.c.below_zero_allowed, balances.c.on_hand + new.on_hand < balances.c.reserved
-            ),
-            **_sums(),
-        },
-    )
-
-
-@cache
-def _unguarded(dialect: str) -> Insert:
-    return upsert(dialect, balances, {"below_zero_allowed": true(), **_sums()})
-
-
-def _sums() -> dict[str, Any]:
-    return {
-        "reserved": lambda new: balances.c.reserved + new.reserved,
-        "on_hand": lambda new: balances.c.on_hand + new.on_hand,
-        # Written out, as aiomysql joins many rows in one statement only where all parameters are the rows'.
-        "version": balances.c.version + literal_column("1"),
-        "updated_at": lambda new: new.updated_at,
-    }
-
-
-def _row(change: BalanceChange, at: datetime, *, below_zero: bool) -> Sequence[Any]:
-    """In the order of the table's columns."""
-    key = change.key
-    place = (key.product_id, key.location_id, key.lot, change.warehouse_id)
-    return (*place, change.on_hand, change.reserved, below_zero, 1, at)
-
-
-def _movement_row(movement: Movement) -> Sequence[Any]:
-    """In the order of the table's columns."""
-    return (
-        movement.id,
-        movement.command_id,
-        movement.line,
-        movement.product_id,
-        movement.location_id,
-        movement.lot or NO_LOT,
-        movement.warehouse_id,
-        movement.delta,
-        movement.kind,
-        movement.reason,
-        movement.reference,
-        movement.actor,
-        movement.occurred_at,
-        movement.recorded_at,
-    )
-
-
-@cache
-def _update(guarded: bool, lowers: bool, narrows: bool) -> Update:
-    """Run it with a `_change`. A guarded one that `lowers` what is on hand or `narrows` what is available finds no row
-    where there is too little."""
-    on_hand = balances.c.on_hand + bindparam("on_hand_change", type_=BigInteger)
-    reserved = balances.c.reserved + bindparam("reserved_change", type_=BigInteger)
-    guards = [column == bindparam(f"key_{column.name}", type_=column.type) for column in KEY]
-    guards.append(reserved >= 0)
-    if lowers:
-        guards.append(on_hand >= 0)
-    if narrows:
-        guards.append(on_hand >= reserved)
-    below_zero = and_(balances.c.below_zero_allowed, on_hand < reserved) if guarded else true()
-    # The first assignment reads the old values everywhere only because it is the first: MySQL goes from left to right.
-    assignments = (
-        (balances.c.below_zero_allowed, below_zero),
-        (balances.c.on_hand, on_hand),
-        (balances.c.reserved, reserved),
-        (balances.c.version, balances.c.version + 1),
-        (balances.c.updated_at, bindparam("at", type_=UtcDateTime())),
-    )
-    return update(balances).where(*guards).ordered_values(*assignments)
-
-
-def _change(change: BalanceChange, at: datetime) -> dict[str, Any]:
-    return {
-        "key_product_id": change.key.product_id,
-        "key_location_id": change.key.location_id,
-        "key_lot": change.key.lot,
-        "on_hand_change": change.on_hand,
-        "reserved_change": change.reserved,
-        "at": at,
-    }
 
 
 @contextmanager
