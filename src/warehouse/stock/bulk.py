@@ -10,7 +10,6 @@ from uuid import UUID
 
 from warehouse.errors import Code, Conflict, FieldError, TransactionConflict
 from warehouse.ids import new_id
-from warehouse.overlapping import overlapped
 from warehouse.stock.accounts import Account, Accounts, RowOutcome, RowStatus, Spelling, refused
 from warehouse.stock.ledger import expire_on
 from warehouse.stock.model import BalanceChange, BalanceKey, Movement, MovementKind
@@ -153,11 +152,10 @@ class _Ledger:
             if account.posted
         ]
         try:
-            _, movements = await overlapped(uow.stock.apply_all(changes, self._at), self._movements)
+            await uow.stock.record(changes, self._at, self._movements)
         except Conflict as conflict:
             # What was opened was checked; with care the rest is told row by row.
             raise TransactionConflict(conflict.detail) from conflict
-        await uow.stock.append(movements)
 
     def _note_lot(self, row: LedgerRow) -> None:
         account = self._by_spelling[row.spelling]

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -27,9 +27,12 @@ class StockRepository(Protocol):
         A balance that does not exist is made. Raises `Conflict(QUANTITY_OUT_OF_RANGE)` beyond `MAX_ON_HAND`."""
         ...
 
-    async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
-        """Change many balances. Those of which something is taken the caller holds locked and has checked; the
-        database's constraints hold for all. Raises `Conflict(QUANTITY_OUT_OF_RANGE)` where one of them refuses."""
+    async def record(
+        self, changes: Sequence[BalanceChange], at: datetime, movements: Callable[[], Sequence[Movement]]
+    ) -> None:
+        """Change many balances and append what moved, which is asked for while the database is at work. Balances of
+        which something is taken the caller holds locked and has checked; the database's constraints hold for all.
+        Raises `Conflict(QUANTITY_OUT_OF_RANGE)` where one of them refuses, and as `append` does."""
         ...
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:

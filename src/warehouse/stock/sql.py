@@ -22,6 +22,7 @@ from sqlalchemy.sql.dml import Insert
 from warehouse.cache import tags
 from warehouse.errors import Code, Conflict, TransactionConflict
 from warehouse.locations.model import LocationKind
+from warehouse.overlapping import overlapped
 from warehouse.stock.model import (
     Balance,
     BalanceChange,
@@ -61,7 +62,7 @@ from warehouse.stock.sql_writing import (
 from warehouse.storage.connection import Connection
 from warehouse.storage.dialects import MYSQL_NAMES, upsert
 from warehouse.storage.failures import refers_to_nothing, violated
-from warehouse.storage.inserting import insert_rows
+from warehouse.storage.inserting import Insertion
 from warehouse.storage.tables import balances, locations, lots, movements, products, reservation_lines, reservations
 
 CHUNK = 500
@@ -100,15 +101,21 @@ class SqlStockRepository:
             result = await self._connection.execute(statement, change_values(change, at))
             return result.rowcount == 1
 
-    async def apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
+    async def record(
+        self, changes: Sequence[BalanceChange], at: datetime, movements: Callable[[], Sequence[Movement]]
+    ) -> None:
+        for change in changes:
+            self._touch(tags.written_stock(change.key.product_id))
+        _, insertion = await overlapped(self._apply_all(changes, at), lambda: self._insertion(movements()))
+        await _append(self._connection, insertion)
+
+    async def _apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
         kinds: list[tuple[Callable[[str], Insert], bool, list[BalanceChange]]] = [
             (guarded, False, [change for change in changes if change.guarded and change.on_hand >= 0]),
             # The proposed row may be below zero, the row that results may not: it is there already, and locked.
             (guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
             (unguarded, True, [change for change in changes if not change.guarded]),
         ]
-        for change in changes:
-            self._touch(tags.written_stock(change.key.product_id))
         with _constrained():
             for statement, below_zero, some in kinds:
                 if some:
@@ -118,7 +125,7 @@ class SqlStockRepository:
         self, statement: Callable[[str], Insert], changes: Sequence[BalanceChange], at: datetime, *, below_zero: bool
     ) -> None:
         rows = [balance_row(change, at, below_zero=below_zero) for change in changes]
-        await insert_rows(self._connection, statement(self._dialect), rows)
+        await Insertion.of(self._connection.dialect, statement(self._dialect), rows).run(self._connection)
 
     async def lock(self, keys: Collection[BalanceKey]) -> Mapping[BalanceKey, HeldBalance]:
         if self._dialect in MYSQL_NAMES:
@@ -187,12 +194,8 @@ class SqlStockRepository:
         ]
 
     async def append(self, new: Sequence[Movement]) -> None:
-        if not new:
-            return
-        try:
-            await insert_rows(self._connection, _INSERT_MOVEMENTS, [movement_row(movement) for movement in new])
-        except IntegrityError as error:
-            raise TransactionConflict("Another caller is writing the same movements; try again.") from error
+        if new:
+            await _append(self._connection, self._insertion(new))
 
     async def recorded(self, command_ids: Collection[UUID]) -> set[UUID]:
         ids = list(command_ids)
@@ -260,6 +263,10 @@ class SqlStockRepository:
     async def integrity(self, at: datetime, examples: int) -> IntegrityReport:
         return await check_integrity(self._connection, at, examples)
 
+    def _insertion(self, new: Sequence[Movement]) -> Insertion:
+        rows = [movement_row(movement) for movement in new]
+        return Insertion.of(self._connection.dialect, _INSERT_MOVEMENTS, rows)
+
     async def _in_order(self, condition: ColumnElement[bool]) -> list[BalanceKey]:
         same_lot = and_(lots.c.product_id == balances.c.product_id, lots.c.lot == balances.c.lot)
         statement = (
@@ -270,6 +277,13 @@ class SqlStockRepository:
             .order_by(locations.c.code_key)
         )
         return [BalanceKey(*row) for row in await self._connection.execute(statement)]
+
+
+async def _append(connection: Connection, movements: Insertion) -> None:
+    try:
+        await movements.run(connection)
+    except IntegrityError as error:
+        raise TransactionConflict("Another caller is writing the same movements; try again.") from error
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Rows by the thousand, where the driver's own way would take longer than the database."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import Dialect
@@ -18,19 +19,33 @@ STATEMENT_CHARACTERS = 1_000_000
 """Of one statement, as servers bound its size: `max_allowed_packet` is 16 MB by default."""
 
 
-async def insert_rows(connection: Connection, statement: Insert, rows: Sequence[Row]) -> None:
-    """Run an INSERT, or an upsert, of many rows, each with a value for every column of the table, in their order: ids,
-    times, text, whole numbers, truth values and None.
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """An INSERT, or an upsert, of many rows, all but sent.
 
     For MySQL the rows are written into the statement here: SQLAlchemy and PyMySQL take five times as long to do so.
     """
-    if connection.dialect.name not in MYSQL_NAMES:
-        names = statement.table.columns.keys()
-        await connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
-        return
-    head, tail = _parts(statement, connection.dialect)
-    for some in _statements(map(_literals, rows)):
-        await connection.exec_driver_sql(f"{head}{some}{tail}")
+
+    statement: Insert
+    parameters: Sequence[Mapping[str, Any]]
+    texts: Sequence[str]
+    """With the rows in them, and then there are no parameters."""
+
+    @classmethod
+    def of(cls, dialect: Dialect, statement: Insert, rows: Sequence[Row]) -> Self:
+        """Each row has a value for every column of the table, in their order: ids, times, text, whole numbers, truth
+        values and None."""
+        if dialect.name not in MYSQL_NAMES:
+            names = statement.table.columns.keys()
+            return cls(statement, [dict(zip(names, row, strict=True)) for row in rows], ())
+        head, tail = _parts(statement, dialect)
+        return cls(statement, (), [f"{head}{some}{tail}" for some in _statements(map(_literals, rows))])
+
+    async def run(self, connection: Connection) -> None:
+        if self.parameters:
+            await connection.execute(self.statement, self.parameters)
+        for text in self.texts:
+            await connection.exec_driver_sql(text)
 
 
 @lru_cache(64)
