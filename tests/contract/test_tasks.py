@@ -261,7 +261,7 @@ class TestAnAttempt:
             sweeps = [rows.take_away(seen), rows.end_abandoned(seen, TaskStatus.FAILED, ERROR)]
             taking = asyncio.gather(*sweeps)
             if backend != "sqlite":  # which has one writer at a time, whatever it writes
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(30):
                     await asyncio.wait([taking])
             await uow.tasks.add_batch(task.id, 1, {"rows": 1})
             await uow.commit()

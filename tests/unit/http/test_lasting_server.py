@@ -296,7 +296,7 @@ class TestEvents:
             await connection.reader.readuntil(b"data: x\n\n")
             closing = asyncio.create_task(stage.server.shutdown())
             assert (await connection.rest()).endswith(b"0\r\n\r\n")
-            await asyncio.wait_for(closing, 5)
+            await asyncio.wait_for(closing, 30)
         assert stage.news.listening == 0
 
     async def test_head_of_a_stream_ends_at_once(self, stage: Stage) -> None:

@@ -43,10 +43,10 @@ async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Stre
 
 
 async def answer(reader: asyncio.StreamReader) -> dict[str, str]:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 200")
     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    result: dict[str, str] = json.loads(await asyncio.wait_for(reader.readexactly(length), 5))
+    result: dict[str, str] = json.loads(await asyncio.wait_for(reader.readexactly(length), 30))
     return result
 
 
@@ -78,7 +78,7 @@ async def test_the_connection_goes_on_after_an_ignored_offer(
 async def test_an_answer_to_head_is_its_head(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
     reader, writer = connection
     writer.write(b"HEAD /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 200")
     assert await answer(reader) == {"path": "/second", "body": ""}
 
@@ -88,11 +88,11 @@ async def test_the_first_piece_of_an_answer_does_not_wait_for_the_next(
 ) -> None:
     reader, writer = connection
     writer.write(b"POST /pieces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 200")
-    assert await asyncio.wait_for(reader.readexactly(100_000), 5) == b"1" * 100_000
+    assert await asyncio.wait_for(reader.readexactly(100_000), 30) == b"1" * 100_000
     writer.write(b"go")
-    assert await asyncio.wait_for(reader.readexactly(100_000), 5) == b"2" * 100_000
+    assert await asyncio.wait_for(reader.readexactly(100_000), 30) == b"2" * 100_000
 
 
 async def test_a_client_that_waits_is_told_to_go_on(
@@ -100,7 +100,7 @@ async def test_a_client_that_waits_is_told_to_go_on(
 ) -> None:
     reader, writer = connection
     writer.write(b"POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30) == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"hi")
     assert await answer(reader) == {"path": "/first", "body": "hi"}
 
@@ -110,4 +110,4 @@ async def test_what_is_no_http_is_answered_with_400(
 ) -> None:
     reader, writer = connection
     writer.write(b"\x16\x03\x01 hello\r\n\r\n")
-    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 400")
+    assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.1 400")
