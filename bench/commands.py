@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ PRODUCTS = 200
 
 Statement = tuple[str, Any, bool]
 """SQL, its parameters, and whether they are many rows of them."""
+WRITTEN_ID = re.compile("x'([0-9a-f]{32})'")
+"""As it stands in a statement with the rows in it; a movement's own comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +142,25 @@ class Raw:
 
 def renewed(transaction: Sequence[Statement]) -> list[Statement]:
     """With new values for what may be there but once: the command's id, its key, and the movement's id."""
-    fresh: dict[object, object] = {}
+    fresh: dict[object, bytes] = {}
     for statement, parameters, many in transaction:
-        if statement.startswith(("INSERT INTO commands", "INSERT INTO movements")):
+        if statement.startswith("INSERT INTO commands"):
             row = parameters[0] if many else parameters
-            fresh[row[0]] = new_id().bytes
-            if "key_digest" in statement:
-                fresh[row[2]] = os.urandom(32)
-    return [(statement, _replaced(parameters, fresh), many) for statement, parameters, many in transaction]
+            fresh |= {row[0]: new_id().bytes, row[2]: os.urandom(32)}
+        elif statement.startswith("INSERT INTO movements"):
+            fresh[bytes.fromhex(WRITTEN_ID.findall(statement)[0])] = new_id().bytes
+    return [
+        (WRITTEN_ID.sub(lambda found: _rewritten(found, fresh), statement), _replaced(parameters, fresh), many)
+        for statement, parameters, many in transaction
+    ]
 
 
-def _replaced(parameters: Any, fresh: dict[object, object]) -> Any:
+def _rewritten(found: re.Match[str], fresh: Mapping[object, bytes]) -> str:
+    value = fresh.get(bytes.fromhex(found[1]))
+    return f"x'{value.hex()}'" if value is not None else found[0]
+
+
+def _replaced(parameters: Any, fresh: Mapping[object, bytes]) -> Any:
     if isinstance(parameters, list):
         return [_replaced(row, fresh) for row in parameters]
     return tuple(fresh.get(value, value) for value in parameters)
