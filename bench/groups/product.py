@@ -61,6 +61,8 @@ def run(stage: Stage) -> GroupReport:
 def _contestants(stage: Stage, stack: ExitStack) -> list[Throughput]:
     ours = stack.enter_context(stage.ours())
     unlimited = stack.enter_context(stage.ours(limits=False))
+    # One that reads the database in between is slower at what is cached, too: that would be laid at the limits' door.
+    reading = stack.enter_context(stage.ours())
     paths = [f"/v1/products/{each}" for each in stage.product_ids]
     headers = {**stage.authorized, **BROWSER}
     cached = [Request(path, headers) for path in paths]
@@ -80,7 +82,7 @@ def _contestants(stage: Stage, stack: ExitStack) -> list[Throughput]:
         contestant("bare ASGI", bare, [Request(path) for path in paths], answered, FROM_CACHE),
         contestant("ours, cached", ours, cached, all_of(right, is_hit), FROM_CACHE),
         contestant("ours, cached, without rate limits", unlimited, cached, all_of(right, is_hit), FROM_CACHE),
-        contestant("ours, uncached", ours, uncached, all_of(right, is_no_hit), FROM_DATABASE),
+        contestant("ours, uncached", reading, uncached, all_of(right, is_no_hit), FROM_DATABASE),
     ]
     plain = [Request(f"/products/{each}") for each in stage.product_ids]
     for name, module in FASTAPI_PEERS.items():
