@@ -119,8 +119,12 @@ def _report_requests(
     shown = []
     for number_of_file, where in enumerate((ANYWHERE, PARTED, AHEAD), 1):
         file = written_movements(stage.folder / "movements.csv", skus, location, rows, FEW + number_of_file * rows)
-        with WarehouseWorker(server, AT_ONCE) as worker, _arranged(where, stage, server, worker):
-            idle, busy = _p99_idle_and_busy(stage, server, api, file.read_bytes())
+        try:
+            with WarehouseWorker(server, AT_ONCE) as worker, _arranged(where, stage, server, worker):
+                idle, busy = _p99_idle_and_busy(stage, server, api, file.read_bytes())
+        except NotMeasuredError as error:
+            report.failures.append(f"cached reads, {where}: {error}")
+            continue
         shown += [
             (f"{name}, {where}", ", ".join(f"{each * 1000:.2f}" for each in p99))
             for name, p99 in (("idle", idle), ("busy", busy))

@@ -51,12 +51,12 @@ from warehouse.stock.sql_reading import (
 from warehouse.stock.sql_writing import (
     AMONG_KEYS,
     LOCK_LISTED,
+    add_guarded,
+    add_unguarded,
     balance_row,
     change_values,
-    guarded,
-    lock,
+    lock_in,
     movement_row,
-    unguarded,
     update_one,
 )
 from warehouse.storage.connection import Connection
@@ -72,7 +72,6 @@ KEY_CHUNK = 100
 LISTED = 1000
 """Keys in one list. What comes of it is a tenth of the longest that there may be."""
 BEYOND_RANGE = "on_hand_range"
-
 
 _FIELDS, _SOURCE = shown(balances)
 _SHOWN = select(*_FIELDS.values()).select_from(_SOURCE).where(AMONG_KEYS).order_by(*KEY)
@@ -91,10 +90,10 @@ class SqlStockRepository:
         # databases check the constraints of a proposed row even where it only adds to another.
         with _constrained():
             if not change.guarded and change.reserved >= 0:
-                await self._upsert(unguarded, [change], at, below_zero=True)
+                await self._upsert(add_unguarded, [change], at, below_zero=True)
                 return True
             if change.guarded and change.on_hand >= 0 and change.reserved == 0:
-                await self._upsert(guarded, [change], at, below_zero=False)
+                await self._upsert(add_guarded, [change], at, below_zero=False)
                 return True
             lowers, narrows = change.on_hand < 0, change.on_hand < change.reserved
             statement = update_one(change.guarded, change.guarded and lowers, change.guarded and narrows)
@@ -111,10 +110,10 @@ class SqlStockRepository:
 
     async def _apply_all(self, changes: Sequence[BalanceChange], at: datetime) -> None:
         kinds: list[tuple[Callable[[str], Insert], bool, list[BalanceChange]]] = [
-            (guarded, False, [change for change in changes if change.guarded and change.on_hand >= 0]),
+            (add_guarded, False, [change for change in changes if change.guarded and change.on_hand >= 0]),
             # The proposed row may be below zero, the row that results may not: it is there already, and locked.
-            (guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
-            (unguarded, True, [change for change in changes if not change.guarded]),
+            (add_guarded, True, [change for change in changes if change.guarded and change.on_hand < 0]),
+            (add_unguarded, True, [change for change in changes if not change.guarded]),
         ]
         with _constrained():
             for statement, below_zero, some in kinds:
@@ -132,7 +131,7 @@ class SqlStockRepository:
             return await self._lock_listed(sorted(keys))
         held: dict[BalanceKey, HeldBalance] = {}
         for some in _chunks(keys):
-            for product_id, location_id, lot, *rest in await self._connection.execute(lock(self._dialect), some):
+            for product_id, location_id, lot, *rest in await self._connection.execute(lock_in(self._dialect), some):
                 key = BalanceKey(product_id, location_id, lot)
                 held[key] = HeldBalance(key, *rest)
         return held

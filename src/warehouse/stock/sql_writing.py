@@ -20,7 +20,7 @@ AMONG_KEYS = tuple_(*KEY).in_(bindparam("balance_keys", expanding=True))
 
 
 @cache
-def lock(dialect: str) -> Select[Any]:
+def lock_in(dialect: str) -> Select[Any]:
     columns = (*KEY, balances.c.warehouse_id, balances.c.on_hand, balances.c.reserved, balances.c.version)
     return for_update(dialect, select(*columns).where(AMONG_KEYS).order_by(*KEY), balances)
 
@@ -44,7 +44,7 @@ LOCK_LISTED = _lock_listed()
 
 
 @cache
-def guarded(dialect: str) -> Insert:
+def add_guarded(dialect: str) -> Insert:
     """Add to a balance; one that was let below zero loses that leave when it comes out of it."""
     return upsert(
         dialect,
@@ -59,7 +59,7 @@ def guarded(dialect: str) -> Insert:
 
 
 @cache
-def unguarded(dialect: str) -> Insert:
+def add_unguarded(dialect: str) -> Insert:
     return upsert(dialect, balances, {"below_zero_allowed": true(), **_sums()})
 
 
