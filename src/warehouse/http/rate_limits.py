@@ -1,6 +1,7 @@
 """Nobody may ask more than his quota allows: by API key where there is one, else by address."""
 
 from collections.abc import Awaitable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -33,15 +34,17 @@ class Keys(Protocol):
 
 
 class _Limit(NamedTuple):
-    """`policy` is the value of RateLimit-Policy."""
+    """What it is counted and told as: `policy` is a header, `left` the value of one, but for two numbers."""
 
     name: str
     quota: Quota
-    policy: bytes
+    policy: tuple[bytes, bytes]
+    left: bytes
 
     @classmethod
     def of(cls, name: str, quota: Quota) -> "_Limit":
-        return cls(name, quota, f'"{name}";q={quota.permits};w={quota.seconds}'.encode())
+        policy = f'"{name}";q={quota.permits};w={quota.seconds}'.encode()
+        return cls(name, quota, (b"ratelimit-policy", policy), f'"{name}";r=%d;t=%d'.encode())
 
 
 class RateLimitMiddleware:
@@ -69,34 +72,36 @@ class RateLimitMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or route_path(scope) in EXEMPT:
             return self._app(scope, receive, send)
-        key = self._key(scope)
+        secret = secret_of(scope)
+        caller = self._keys.recent(secret)
+        # So that the authentication need not look once more.
+        scope.setdefault("state", {})[RECENT] = caller
+        key = self._keys.known(secret) if caller is None else caller.id
         if key is None:
-            who, limit = self._addresses.of(scope), self._strangers
+            limit = self._strangers
+            counted = f"{limit.name}:{self._addresses.of(scope)}"
         else:
-            who, limit = key.hex, self._limits[self._classes.of(scope)]
-        counted = f"{limit.name}:{who}"
+            limit = self._limits[self._classes.of(scope)]
+            counted = _counted(limit.name, key.int)
         decision = self._limiter.try_now(counted, limit.quota)
         if decision is None:
             return self._ask(counted, limit, scope, receive, send)
         return self._go_on(decision, limit, scope, receive, send)
-
-    def _key(self, scope: Scope) -> UUID | None:
-        secret = secret_of(scope)
-        caller = self._keys.recent(secret)
-        if caller is None:
-            return self._keys.known(secret)
-        # So that the authentication need not look once more.
-        scope.setdefault("state", {})[RECENT] = caller
-        return caller.id
 
     async def _ask(self, counted: str, limit: _Limit, scope: Scope, receive: Receive, send: Send) -> None:
         decision = await self._limiter.take(counted, limit.quota)
         await self._go_on(decision, limit, scope, receive, send)
 
     def _go_on(self, decision: Decision, limit: _Limit, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        left = f'"{limit.name}";r={decision.remaining};t={decision.reset_seconds}'.encode()
-        scope.setdefault("state", {})[MORE_HEADERS] = (b"ratelimit-policy", limit.policy), (b"ratelimit", left)
+        left = limit.left % (decision.remaining, decision.reset_seconds)
+        scope["state"][MORE_HEADERS] = limit.policy, (b"ratelimit", left)
         if decision.allowed:
             return self._app(scope, receive, send)
         text = f"No more than {limit.quota.permits} requests in {limit.quota.seconds} s are answered here."
         return problem_for(RateLimited(text, retry_after=decision.retry_after), scope)(scope, receive, send)
+
+
+@lru_cache(maxsize=10_000)
+def _counted(limit: str, key: int) -> str:
+    """The id is written out once, and not with each request."""
+    return f"{limit}:{key:032x}"

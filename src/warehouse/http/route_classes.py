@@ -3,17 +3,17 @@
 slowapi itself checks nothing here: docs/decisions/0013-rate-limit.md says why.
 """
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+from fastapi import FastAPI
 from slowapi import Limiter
 from slowapi.util import get_remote_address
 from starlette.types import Scope
 
 from warehouse.http.deadline import SAFE
 from warehouse.http.lasting import Lasting, mark_of
-from warehouse.http.routes import marked_paths, route_path
+from warehouse.http.routes import operations, route_path
 
 
 class RouteClass(StrEnum):
@@ -34,16 +34,28 @@ class RouteClasses:
     """Those of an application's requests."""
 
     def __init__(self) -> None:
-        self._heavy: Mapping[str, re.Pattern[str]] | None = None
+        self._heavy: Mapping[str, frozenset[str]] | None = None
 
     def of(self, scope: Scope) -> RouteClass:
+        """Raises `ValueError` where a heavy path of the application has parameters."""
         if self._heavy is None:
-            self._heavy = marked_paths(scope["app"], _is_heavy)
+            self._heavy = _heavy_paths(scope["app"])
         method = scope["method"]
-        dear = self._heavy.get(method)
-        if dear is not None and dear.fullmatch(route_path(scope)):
+        if route_path(scope) in self._heavy.get(method, ()):
             return RouteClass.HEAVY
         return RouteClass.DEFAULT if method in SAFE else RouteClass.WRITES
+
+
+def _heavy_paths(app: FastAPI) -> Mapping[str, frozenset[str]]:
+    """By method. To match patterns would be a part of what each request takes, and no heavy path needs one."""
+    paths: dict[str, set[str]] = {}
+    for operation in operations(app):
+        if operation.api is not None and _is_heavy(operation.api.endpoint):
+            if operation.pattern.groups:
+                raise ValueError(f"{operation.path} has parameters: it cannot be marked as heavy")
+            for method in operation.methods_answered:
+                paths.setdefault(method, set()).add(operation.path)
+    return {method: frozenset(each) for method, each in paths.items()}
 
 
 def _is_heavy(endpoint: object) -> bool:

@@ -23,6 +23,11 @@ class Operation:
     route: BaseRoute
 
     @property
+    def methods_answered(self) -> frozenset[str]:
+        """HEAD as well wherever GET is."""
+        return self.methods | {"HEAD"} if "GET" in self.methods else self.methods
+
+    @property
     def api(self) -> APIRoute | None:
         """None for a page, a file or a mounted application, which take no part in the API."""
         return self.route if isinstance(self.route, APIRoute) else None
@@ -46,8 +51,7 @@ def templates(app: FastAPI) -> Mapping[int, str]:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """Every method that is answered at a path, in alphabetical order; HEAD wherever GET is."""
-    methods = {method for each in operations(app) if each.pattern.match(path) for method in each.methods}
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+    return sorted({method for each in operations(app) if each.pattern.match(path) for method in each.methods_answered})
 
 
 def marked_paths(app: FastAPI, is_marked: Callable[[Callable[..., Any]], bool]) -> Mapping[str, re.Pattern[str]]:
@@ -55,7 +59,7 @@ def marked_paths(app: FastAPI, is_marked: Callable[[Callable[..., Any]], bool]) 
     paths: dict[str, list[str]] = {}
     for operation in operations(app):
         if operation.api is not None and is_marked(operation.api.endpoint):
-            for method in operation.methods | ({"HEAD"} if "GET" in operation.methods else set()):
+            for method in operation.methods_answered:
                 paths.setdefault(method, []).append(f"(?:{_unnamed(operation.pattern.pattern)})")
     return {method: re.compile("|".join(patterns)) for method, patterns in paths.items()}
 

@@ -82,17 +82,17 @@ class Carrier:
         """To those who waited for it and, if it is good for more, to those who have come since. They would end it early
         by asking anew, and under load there are always some."""
         self._leases.put(name, lease)
-        for each in waiting:
-            if not each.done():
-                each.set_result(lease.decide(now))
         late = self._waiting.pop(name, [])
         served = 0
-        while served < len(late) and lease.decides(now):
-            if not late[served].done():
-                late[served].set_result(lease.decide(now))
+        for each in (*waiting, *late):
+            if not each.done():
+                decision = lease.take(now)
+                if decision is None:
+                    break
+                each.set_result(decision)
             served += 1
-        if served < len(late):
-            self._waiting[name] = late[served:]
+        if left := late[max(0, served - len(waiting)) :]:
+            self._waiting[name] = left
 
     def _count_here(self, waiting: Waiting) -> None:
         """For whoever has no decision yet."""

@@ -12,11 +12,16 @@ LEASE_SECONDS = 1.0
 MOST_LEASES = 10_000
 
 
+_new = tuple.__new__
+"""To call the type itself would be to call Python code, with each request."""
+
+
 class Lease:
     """Permits that may be given out without asking or, when no more is to be had, the refusals until one may be.
 
     It ends after `LEASE_SECONDS`, for another process may return permits, and no later than the bucket in which its
-    permits were counted. All moments are of the monotonic clock.
+    permits were counted; but whoever waited for the answer can take what is in it. All moments are of the monotonic
+    clock.
     """
 
     __slots__ = ("_free_at", "_granted", "_quota", "_remaining", "_resets_at", "bucket", "ends_at", "left")
@@ -26,20 +31,22 @@ class Lease:
         self._quota = quota
         self._granted = self.left = answer.granted
         self._remaining = answer.remaining
-        self._resets_at = sent + answer.reset / 1000
+        self._resets_at = max(sent + answer.reset / 1000, now)
         self._free_at = now + answer.retry / 1000 if answer.retry else sent
         self.bucket = answer.bucket
-        self.ends_at = sent + min(LEASE_SECONDS, answer.reset / 1000)
+        self.ends_at = max(sent + min(LEASE_SECONDS, answer.reset / 1000), math.nextafter(now, math.inf))
 
-    def decides(self, now: float) -> bool:
-        return now < self.ends_at and (self.left > 0 or now < self._free_at)
-
-    def decide(self, now: float) -> Decision:
-        """Takes a permit if one is left."""
-        if self.left < 1:
-            return refused(self._quota, self._resets_at - now, self._free_at - now)
-        self.left -= 1
-        return Decision(True, self._quota, self._remaining + self.left, max(0, math.ceil(self._resets_at - now)), 0)
+    def take(self, now: float) -> Decision | None:
+        """A permit if one is left; None, and nothing is taken, where Redis is to be asked."""
+        if now >= self.ends_at:
+            return None
+        if self.left > 0:
+            left = self.left = self.left - 1
+            reset = math.ceil(self._resets_at - now)
+            return _new(Decision, (True, self._quota, self._remaining + left, reset, 0))
+        if now >= self._free_at:
+            return None
+        return refused(self._quota, self._resets_at - now, self._free_at - now)
 
     @property
     def used(self) -> int:
@@ -53,12 +60,11 @@ class Leases:
     def __init__(self) -> None:
         # A plain dictionary would take longer to find its oldest the more have gone before it.
         self._leases: OrderedDict[Name, Lease] = OrderedDict()
+        self.get = self._leases.get
+        """The lease of a name, if there is one; with each request, so without a step in between."""
 
     def __len__(self) -> int:
         return len(self._leases)
-
-    def get(self, name: Name) -> Lease | None:
-        return self._leases.get(name)
 
     def ask(self, name: Name, needed: int) -> Ask:
         """Returns what there is and asks for more: twice what was used of it, so that who comes once holds nothing."""

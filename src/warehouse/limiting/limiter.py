@@ -39,32 +39,24 @@ class Limiter:
     def try_now(self, key: str, quota: Quota) -> Decision | None:
         """Takes a permit if that can be decided at once; None, and nothing is taken, where Redis is to be asked."""
         name = _name(key, quota)
-        decision = self._by_lease(name)
+        lease = self._leases.get(name)
+        decision = None if lease is None else lease.take(self._now())
         if decision is None and self._usable_carrier is None:
             return self._local.take(name, self._now())
         return decision
 
     async def take(self, key: str, quota: Quota) -> Decision:
         """Takes a permit. What whoever is cancelled while waiting would have had is left to others of this process."""
-        name = _name(key, quota)
-        decision = self._by_lease(name)
+        decision = self.try_now(key, quota)
         if decision is not None:
             return decision
-        carrier = self._usable_carrier
+        name, carrier = _name(key, quota), self._usable_carrier
         return self._local.take(name, self._now()) if carrier is None else await carrier.send(name)
 
     async def close(self) -> None:
         """Whoever waits is counted by this process. The client is left open."""
         if self._carrier is not None:
             await self._carrier.close()
-
-    def _by_lease(self, name: Name) -> Decision | None:
-        lease = self._leases.get(name)
-        if lease is not None:
-            now = self._now()
-            if lease.decides(now):
-                return lease.decide(now)
-        return None
 
     @property
     def _usable_carrier(self) -> Carrier | None:

@@ -1,6 +1,6 @@
 """How much is allowed in how long."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 import limits
 
@@ -8,24 +8,25 @@ LARGEST = 2**53
 """Permits times milliseconds: above that Lua's numbers are not exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """So many permits in any window of so many seconds. Raises `ValueError` for what makes no sense."""
-
+class _Quota(NamedTuple):
     permits: int
     seconds: int
-    _hash: int = field(init=False, repr=False, compare=False)
-    """Worked out once: a quota is looked up with each request."""
 
-    def __hash__(self) -> int:
-        return self._hash
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.permits, self.seconds)))
-        if self.permits < 1 or self.seconds < 1:
+class Quota(_Quota):
+    """So many permits in any window of so many seconds. Raises `ValueError` for what makes no sense.
+
+    A tuple, whose hash takes no Python code: one is looked up with each request.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, permits: int, seconds: int) -> Self:
+        if permits < 1 or seconds < 1:
             raise ValueError("a rate limit needs at least 1 permit and 1 second")
-        if self.permits * self.seconds * 1000 >= LARGEST:
+        if permits * seconds * 1000 >= LARGEST:
             raise ValueError("a rate limit of so many permits in so long a time cannot be counted exactly")
+        return super().__new__(cls, permits, seconds)
 
 
 Name = tuple[str, Quota]

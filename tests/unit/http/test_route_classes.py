@@ -81,19 +81,15 @@ def test_the_prefix_of_a_proxy_changes_nothing(warehouse: FastAPI) -> None:
         assert class_of(warehouse, method, path, "/warehouse") == class_of(warehouse, method, path)
 
 
-def test_several_heavy_paths_with_parameters_of_one_name_stand_beside_each_other() -> None:
+def test_what_has_parameters_in_its_path_cannot_be_marked() -> None:
     app = FastAPI()
 
     @app.get("/things/{thing_id}/parts")
     @heavy
     async def list_parts(request: Request, thing_id: str) -> None: ...
 
-    @app.get("/others/{thing_id}")
-    @heavy
-    async def get_other(request: Request, thing_id: str) -> None: ...
-
-    assert class_of(app, "GET", "/things/1/parts") == class_of(app, "GET", "/others/1") == RouteClass.HEAVY
-    assert class_of(app, "GET", "/things/1") == RouteClass.DEFAULT
+    with pytest.raises(ValueError, match="thing_id"):
+        class_of(app, "GET", "/things/1/parts")
 
 
 def test_slowapi_lists_what_is_marked_under_the_endpoints_name_with_the_scope_given() -> None:
