@@ -231,8 +231,9 @@ class TestLocations:
         assert_duplicate_code(refusal.value)
         async with uow_factory(read_only=True) as uow:
             assert await uow.locations.by_codes(other.id, [here.code, "unknown"]) == [there]
-            anywhere = await uow.locations.by_codes(None, [here.code, here.code.upper()])
-        assert {location.id for location in anywhere} == {here.id, there.id}
+            anywhere = await uow.locations.anywhere([here.code, here.code.upper(), "unknown"])
+            assert await uow.locations.anywhere([]) == []
+        assert sorted(anywhere, key=lambda each: each[1].id) == [(warehouse, here), (other, there)]
 
     async def test_cannot_take_the_code_of_another(self, service: LocationService, warehouse: Warehouse) -> None:
         one, other = [await made_location(service, warehouse) for _ in range(2)]

@@ -54,8 +54,12 @@ class LocationRepository(Protocol):
 
     async def find(self, ids: Collection[UUID]) -> list[Location]: ...
 
-    async def by_codes(self, warehouse_id: UUID | None, codes: Collection[str]) -> list[Location]:
-        """Those of the warehouse, or of all warehouses, that have one of the codes."""
+    async def by_codes(self, warehouse_id: UUID, codes: Collection[str]) -> list[Location]:
+        """Those of the warehouse that have one of the codes."""
+        ...
+
+    async def anywhere(self, codes: Collection[str]) -> list[tuple[Warehouse, Location]]:
+        """Those of all warehouses that have one of the codes, each with its warehouse."""
         ...
 
     async def of_kinds(self, warehouse_id: UUID, kinds: Collection[LocationKind]) -> list[Location]:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, Table, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from warehouse.cache import tags
@@ -35,6 +35,14 @@ LOCATION_COLUMNS = [locations.c[name] for name in Location.__dataclass_fields__]
 _SOME: BindParameter[Any] = bindparam("some", expanding=True)
 _WAREHOUSES_AMONG = select(*WAREHOUSE_COLUMNS).where(warehouses.c.id.in_(_SOME))
 _LOCATIONS_AMONG = select(*LOCATION_COLUMNS).where(locations.c.id.in_(_SOME))
+_LOCATIONS_IN = select(*LOCATION_COLUMNS).where(
+    locations.c.warehouse_id == bindparam("within"), locations.c.code_key.in_(_SOME)
+)
+_LOCATIONS_ANYWHERE = (
+    select(*LOCATION_COLUMNS, *WAREHOUSE_COLUMNS)
+    .join_from(locations, warehouses, locations.c.warehouse_id == warehouses.c.id)
+    .where(locations.c.code_key.in_(_SOME))
+)
 
 
 class SqlWarehouseRepository:
@@ -109,12 +117,22 @@ class SqlLocationRepository:
             found += [_location(row) for row in rows]
         return found
 
-    async def by_codes(self, warehouse_id: UUID | None, codes: Collection[str]) -> list[Location]:
-        within = () if warehouse_id is None else (locations.c.warehouse_id == warehouse_id,)
+    async def by_codes(self, warehouse_id: UUID, codes: Collection[str]) -> list[Location]:
         found = []
         for chunk in _chunks({compare_key(code) for code in codes}):
-            statement = select(*LOCATION_COLUMNS).where(locations.c.code_key.in_(chunk), *within)
-            found += [_location(row) for row in await self._connection.execute(statement)]
+            rows = await self._connection.execute(_LOCATIONS_IN, {"some": chunk, "within": warehouse_id})
+            found += [_location(row) for row in rows]
+        return found
+
+    async def anywhere(self, codes: Collection[str]) -> list[tuple[Warehouse, Location]]:
+        found = []
+        known: dict[UUID, Warehouse] = {}
+        for chunk in _chunks({compare_key(code) for code in codes}):
+            for row in await self._connection.execute(_LOCATIONS_ANYWHERE, {"some": chunk}):
+                location = _location(row[: len(LOCATION_COLUMNS)])
+                if location.warehouse_id not in known:
+                    known[location.warehouse_id] = _warehouse(row[len(LOCATION_COLUMNS) :])
+                found.append((known[location.warehouse_id], location))
         return found
 
     async def of_kinds(self, warehouse_id: UUID, kinds: Collection[LocationKind]) -> list[Location]:
@@ -258,28 +276,13 @@ def _location_of(
     )
 
 
-def _warehouse(row: Row[Any]) -> Warehouse:
-    return Warehouse(
-        row.id,
-        row.code,
-        row.name,
-        row.address,
-        WarehouseStatus(row.status),
-        row.version,
-        row.created_at,
-        row.updated_at,
-    )
+def _warehouse(row: Sequence[Any]) -> Warehouse:
+    """Of `WAREHOUSE_COLUMNS`, in their order."""
+    key, code, name, address, status, *rest = row
+    return Warehouse(key, code, name, address, WarehouseStatus(status), *rest)
 
 
-def _location(row: Row[Any]) -> Location:
-    return Location(
-        row.id,
-        row.warehouse_id,
-        row.parent_id,
-        row.code,
-        row.name,
-        LocationKind(row.kind),
-        row.version,
-        row.created_at,
-        row.updated_at,
-    )
+def _location(row: Sequence[Any]) -> Location:
+    """Of `LOCATION_COLUMNS`, in their order."""
+    key, warehouse_id, parent_id, code, name, kind, *rest = row
+    return Location(key, warehouse_id, parent_id, code, name, LocationKind(kind), *rest)

@@ -48,11 +48,9 @@ class Places:
 
 
 async def find_places(uow: UnitOfWork, codes: Collection[Codes]) -> Places:
-    locations = await uow.locations.by_codes(None, {location for _, location in codes})
-    around = await uow.warehouses.find({location.warehouse_id for location in locations})
+    places = [Place(*each) for each in await uow.locations.anywhere({location for _, location in codes})]
     named = {compare_key(warehouse): warehouse for warehouse, _ in codes if warehouse is not None}
-    missing = named.keys() - {compare_key(warehouse.code) for warehouse in around}
+    missing = named.keys() - {compare_key(each.warehouse.code) for each in places}
     # Looked up only to tell an unknown warehouse from one that lacks the location.
     others = [await uow.warehouses.by_code(named[key]) for key in sorted(missing)]
-    by_id = {warehouse.id: warehouse for warehouse in around}
-    return Places((Place(by_id[each.warehouse_id], each) for each in locations), filter(None, others))
+    return Places(places, filter(None, others))
