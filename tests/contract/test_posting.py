@@ -7,6 +7,7 @@ import pytest
 
 from tests.contract.ledger import Ledger, code
 from warehouse.catalogue.model import Product
+from warehouse.catalogue.sql import SqlProductRepository
 from warehouse.clock import utc_now
 from warehouse.errors import TransactionConflict
 from warehouse.ids import new_id
@@ -106,7 +107,7 @@ class TestRemembering:
         location = await ledger.location()
         posting = Posting()
         assert await post(ledger, posting, *(row(each, location) for each in products)) == [POSTED] * 3
-        monkeypatch.setattr(accounts, "_terms", None)  # It would be called for each product that is found.
+        monkeypatch.setattr(SqlProductRepository, "terms", None)  # It would be called for a product that is new.
         assert await post(ledger, posting, *(row(each, location) for each in products)) == [POSTED] * 3
 
     async def test_what_is_said_of_a_product_meanwhile_counts(self, ledger: Ledger) -> None:

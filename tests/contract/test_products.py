@@ -21,6 +21,7 @@ from warehouse.catalogue.model import (
     ProductFilter,
     ProductSort,
     ProductStatus,
+    StockTerms,
     Tracking,
 )
 from warehouse.catalogue.upserting import ProductChange, UpsertResult
@@ -112,6 +113,20 @@ class TestFinding:
             found = await uow.products.find(ids, skus)
             assert await uow.products.find([], []) == []
         assert Counter(product.id for product in found) == {one.id: 1, other.id: 1}
+
+    async def test_what_decides_about_the_stock_of_many_by_sku(self, ledger: Ledger) -> None:
+        plain = await ledger.product()
+        tracked = await ledger.product(tracking=Tracking.LOT, negative_stock=NegativeStock.ALLOW)
+        await ledger.change(tracked, status=ProductStatus.ARCHIVED)
+        skus = [plain.sku.lower(), plain.sku, tracked.sku, *[code() for _ in range(1500)]]
+        async with ledger.uow(read_only=True) as uow:
+            found = await uow.products.terms(skus)
+            assert await uow.products.terms([]) == []
+        assert {each.id: each for each in found} == {
+            plain.id: StockTerms(plain.id, plain.sku, False, Tracking.NONE, False, 1),
+            tracked.id: StockTerms(tracked.id, tracked.sku, True, Tracking.LOT, True, 2),
+        }
+        assert len(found) == 2
 
     async def test_what_is_not_there_is_not_found(self, ledger: Ledger) -> None:
         for work in (

@@ -103,6 +103,18 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class StockTerms:
+    """Of a product, what decides about its stock."""
+
+    id: UUID
+    sku: str
+    is_archived: bool
+    tracking: Tracking
+    allows_negative: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProductFilter:
     """`q` is text to search for in SKU, name and barcodes: every word of it must begin a word there."""
 

@@ -19,6 +19,7 @@ from warehouse.catalogue.model import (
     ProductFilter,
     ProductSort,
     ProductStatus,
+    StockTerms,
     Tracking,
     search_text,
     search_words,
@@ -85,6 +86,14 @@ class SqlProductRepository:
                 rows = await self._connection.execute(_among(column), {"some": values[start : start + CHUNK]})
                 found.update((row.id, _product(row)) for row in rows)
         return list(found.values())
+
+    async def terms(self, skus: Collection[str]) -> list[StockTerms]:
+        keys = list({sku_key(sku) for sku in skus})
+        found: list[StockTerms] = []
+        for start in range(0, len(keys), CHUNK):
+            rows = await self._connection.execute(_TERMS, {"some": keys[start : start + CHUNK]})
+            found += [_terms(*row) for row in rows]
+        return found
 
     async def are_unchanged(self, versions: Mapping[UUID, int]) -> bool:
         # Versions only go up, so that a sum tells.
@@ -216,6 +225,9 @@ class SqlProductRepository:
 # Statements that are made once and kept: SQLAlchemy needs more time to build one than the database does to answer it.
 
 _INSERT = insert(products)
+_TERMS = select(*(products.c[name] for name in ("id", "sku", "status", "tracking", "negative_stock", "version"))).where(
+    products.c.sku_key.in_(bindparam("some", expanding=True))
+)
 
 
 @cache
@@ -311,6 +323,11 @@ def _product(row: Row[Any]) -> Product:
         row.created_at,
         row.updated_at,
     )
+
+
+def _terms(product_id: UUID, sku: str, status: str, tracking: str, negative_stock: str, version: int) -> StockTerms:
+    is_archived, allows_negative = status == ProductStatus.ARCHIVED, negative_stock == NegativeStock.ALLOW
+    return StockTerms(product_id, sku, is_archived, Tracking(tracking), allows_negative, version)
 
 
 def _made(product_id: UUID, draft: ProductDraft, version: int, created_at: datetime, updated_at: datetime) -> Product:

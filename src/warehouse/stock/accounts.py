@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from uuid import UUID
 
-from warehouse.catalogue.model import Product, ProductStatus, Tracking, sku_key
+from warehouse.catalogue.model import StockTerms, Tracking, sku_key
 from warehouse.errors import Code, FieldError
 from warehouse.locations.model import Warehouse, WarehouseStatus
 from warehouse.overlapping import overlapped
@@ -40,24 +39,12 @@ def refused(*errors: FieldError) -> RowOutcome:
     return RowOutcome(RowStatus.REFUSED, errors)
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """Of a product, what decides about its stock."""
-
-    id: UUID
-    sku: str
-    is_archived: bool
-    tracking: Tracking
-    allows_negative: bool
-    version: int
-
-
 @dataclass(slots=True)
 class Account:
     """A balance as the rows so far leave it. `refusal_in` and `refusal_out` say why nothing may come in or go out,
     whatever the quantity. `change` and `posted` are of these rows alone."""
 
-    product: _Terms
+    product: StockTerms
     warehouse: Warehouse
     key: BalanceKey
     refusal_in: RowOutcome | None
@@ -91,7 +78,7 @@ class Accounts:
     """Remembers the products from one transaction to the next, and asks then only whether they are unchanged."""
 
     def __init__(self) -> None:
-        self._products: dict[str, _Terms] = {}
+        self._products: dict[str, StockTerms] = {}
 
     async def find(self, uow: UnitOfWork, spellings: Collection[Spelling]) -> Mapping[Spelling, Account | RowOutcome]:
         """The account of every spelling, one for all spellings of one balance, or why it has none."""
@@ -113,9 +100,9 @@ class Accounts:
         new = await self._find_products(uow, skus - known.keys())
         return _accounts(spellings, known | new, places)
 
-    async def _find_products(self, uow: UnitOfWork, skus: Collection[str]) -> dict[str, _Terms]:
+    async def _find_products(self, uow: UnitOfWork, skus: Collection[str]) -> dict[str, StockTerms]:
         """By the SKUs as they are written; those that are not there are asked for each time."""
-        found = {sku_key(each.sku): _terms(each) for each in await uow.products.find((), skus)}
+        found = {sku_key(each.sku): each for each in await uow.products.terms(skus)}
         new = {sku: found[key] for sku in skus if (key := sku_key(sku)) in found}
         if len(self._products) + len(new) > MOST_REMEMBERED:
             self._products.clear()
@@ -125,7 +112,7 @@ class Accounts:
 
 def _accounts(
     spellings: Collection[Spelling],
-    products: Mapping[str, _Terms],
+    products: Mapping[str, StockTerms],
     places: Mapping[Codes, Place | FieldError],
 ) -> Mapping[Spelling, Account | RowOutcome]:
     accounts: dict[BalanceKey, Account] = {}
@@ -141,17 +128,12 @@ def _accounts(
     return resolved
 
 
-def _terms(product: Product) -> _Terms:
-    is_archived = product.status is ProductStatus.ARCHIVED
-    return _Terms(product.id, product.sku, is_archived, product.tracking, product.allows_negative, product.version)
-
-
-def _unresolved(product: _Terms | None, place: Place | FieldError) -> RowOutcome:
+def _unresolved(product: StockTerms | None, place: Place | FieldError) -> RowOutcome:
     unknown = [] if product else [FieldError("/sku", "unknown_product", "There is no such product.")]
     return refused(*unknown, *([place] if isinstance(place, FieldError) else []))
 
 
-def _account(product: _Terms, place: Place, key: BalanceKey) -> Account:
+def _account(product: StockTerms, place: Place, key: BalanceKey) -> Account:
     errors = _lot_errors(product, key)
     if place.warehouse.status is WarehouseStatus.ARCHIVED:
         errors.append(FieldError("/location", Code.ARCHIVED, f"Warehouse {place.warehouse.code} is archived."))
@@ -162,7 +144,7 @@ def _account(product: _Terms, place: Place, key: BalanceKey) -> Account:
     return Account(product, place.warehouse, key, refusal_in, refusal_out)
 
 
-def _lot_errors(product: _Terms, key: BalanceKey) -> list[FieldError]:
+def _lot_errors(product: StockTerms, key: BalanceKey) -> list[FieldError]:
     if product.tracking is Tracking.LOT and key.lot == NO_LOT:
         return [FieldError("/lot", "lot_required", f"Product {product.sku} is tracked by lot; name one.")]
     if product.tracking is Tracking.NONE and key.lot != NO_LOT:
