@@ -1,13 +1,19 @@
 """Servers whose wall clocks can be set while they run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.cache import shifted
 from tests.faults.cache.stage import Stage, StagedServer
 
+KEPT = {f"CACHE_{kind}_SECONDS": "600" for kind in ("PRODUCTS", "STOCK")}
+"""Longer than a test takes, and less than the clocks are off by: what ends, the clock has ended."""
+
 
 class ShiftedServer(StagedServer):
+    def __init__(self, database_url: str, *, workers: int, settings: Mapping[str, str]) -> None:
+        super().__init__(database_url, workers=workers, settings={**settings, **KEPT})
+
     def initialise(self) -> None:
         super().initialise()
         self._clock.write_bytes(shifted.OFFSET.pack(0))
