@@ -43,10 +43,10 @@ class Experiment:
         document: Json = answer.json()
         return document
 
-    async def answers(self, count: int) -> None:
+    async def answers(self, count: int, seconds: float = WAIT_SECONDS) -> None:
         """Until there are so many more."""
         enough = len(self.figures.answers) + count
-        await until(lambda: len(self.figures.answers) >= enough)
+        await until(lambda: len(self.figures.answers) >= enough, seconds)
 
     async def usable(self, seconds: float = WAIT_SECONDS) -> float:
         """Until every server is ready and does a command. The seconds that it took."""

@@ -13,6 +13,7 @@ from tests.faults.proxy import Verdict, let_pass
 from tests.faults.returning import ReturningMariaDb, ReturningValkey
 
 KINDS = ("receipts", "reservations", "confirmations")
+COUNTS = 3
 SAMPLE = 1
 """Of the steps, beside the last, in the short run."""
 
@@ -20,7 +21,8 @@ SAMPLE = 1
 async def test_sent_again_it_has_one_effect(own_mariadb: ReturningMariaDb, own_valkey: ReturningValkey) -> None:
     async with experiment("server killed", own_mariadb, own_valkey) as running:
         for kind in KINDS:
-            steps = await _steps(running, kind)
+            # Now and then a statement of the server's own comes in between.
+            steps = min([await _steps(running, kind) for _ in range(COUNTS)])
             assert steps > SAMPLE
             for step, verdict in _chosen(running, steps):
                 sent = await _new(running, kind)
