@@ -152,7 +152,6 @@ class _MySqlProcess(MySqlServer, DatabaseProcess):
             f"--bind-address={HOST}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
-            f"--tmpdir={self.folder}",
             "--character-set-server=utf8mb4",
             "--skip-name-resolve",
             "--skip-log-bin",
@@ -167,7 +166,9 @@ class _MySqlProcess(MySqlServer, DatabaseProcess):
 
     @property
     def data_options(self) -> list[str]:
-        return [f"--datadir={self.folder / 'data'}", *(["--user=root"] if os.geteuid() == 0 else [])]
+        # Of its own: MariaDB, when it starts, removes from it what it takes for its own temporary tables.
+        folders = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
+        return [*folders, *(["--user=root"] if os.geteuid() == 0 else [])]
 
 
 class MariaDb(_MySqlProcess):
