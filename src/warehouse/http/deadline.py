@@ -21,8 +21,11 @@ from warehouse.resilience.limits import Limits
 SAFE = frozenset({"GET", "HEAD"})
 
 HEADER = "Request-Timeout"
-ANSWER_SECONDS = 0.1
-"""Of a request's time what is left for the answer that it was too little: nothing below may begin or go on then."""
+MOMENT_SECONDS = 0.125
+"""So long before a request's deadline it is cancelled where it is not done, so that its answer is there in time; and as
+long before that nothing below may begin or go on, so that what was begun is given back."""
+MOMENT_SHARE = 0.05
+"""Of a short time a moment is no more than this."""
 
 _SECONDS = re.compile(rb"(?=.*[1-9])[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -41,7 +44,8 @@ class DeadlineMiddleware:
         self._app = app
         self._seconds = seconds
         self._upload_seconds = upload_seconds
-        self._limits = Limits(seconds)
+        self._ends = _ends(seconds)
+        self._limits = Limits(self._ends[0])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,9 +64,10 @@ class DeadlineMiddleware:
             begun = True
             await send(message)
 
-        limit = self._limits.within(asked)
+        cancelled, given_up = self._ends if asked is None else _ends(seconds)
+        limit = self._limits.within(cancelled)
         try:
-            with limit, deadline(_for_work(seconds)):
+            with limit, deadline(given_up):
                 await self._app(scope, receive, noting)
         except Exception:
             if begun:
@@ -101,7 +106,7 @@ class _Phase:
 
     def __init__(self, seconds: float, longest: float) -> None:
         """`longest` is for all phases together."""
-        self._seconds = seconds
+        self._seconds, _ = _ends(seconds)
         self._last = asyncio.get_running_loop().time() + longest
         self._limit = asyncio.timeout_at(self._due())
         self._deadline = Deadline(math.inf, time.monotonic)
@@ -139,11 +144,17 @@ class _Phase:
 
     def _put_off(self) -> None:
         left = self._due() - asyncio.get_running_loop().time()
-        self._deadline.at = time.monotonic() + _for_work(left)
+        self._deadline.at = time.monotonic() + _a_moment_before(left)
 
 
-def _for_work(seconds: float) -> float:
-    return max(seconds - ANSWER_SECONDS, seconds / 2)
+def _ends(seconds: float) -> tuple[float, float]:
+    """Of a request that has so many: after how many it is cancelled, and after how many nothing below goes on."""
+    cancelled = _a_moment_before(seconds)
+    return cancelled, _a_moment_before(cancelled)
+
+
+def _a_moment_before(seconds: float) -> float:
+    return seconds - min(MOMENT_SECONDS, MOMENT_SHARE * seconds)
 
 
 async def _answer_failure(is_late: bool, scope: Scope, receive: Receive, send: Send) -> None:

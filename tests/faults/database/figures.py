@@ -84,7 +84,9 @@ class Figures:
         return [each for each in self.between(begin, end) if each.is_read and each.path.startswith(start)]
 
     def percentile(self, percent: int) -> float:
-        """Of the answers' times."""
+        """Of the answers' times; with fewer than two of them that of the slowest."""
+        if len(self.answers) < 2:
+            return self.slowest
         return statistics.quantiles((each.seconds for each in self.answers), n=100)[percent - 1]
 
     def __str__(self) -> str:
@@ -94,6 +96,6 @@ class Figures:
         return (
             f"{self.experiment}: WAREHOUSE_TEST_SEED={self.seed}: {len(self.answers)} requests ({told}; {stale} stale "
             f"if error), {self.faults} faults, {self.acknowledged} acknowledged, {len(self.lost)} lost, "
-            f"{len(self.duplicated)} duplicated, {self.oversold} oversold, slowest {self.slowest:.2f} s, "
-            f"recovery {self.recovery:.2f} s"
+            f"{len(self.duplicated)} duplicated, {self.oversold} oversold, p99 {self.percentile(99):.2f} s, "
+            f"slowest {self.slowest:.2f} s, recovery {self.recovery:.2f} s"
         )

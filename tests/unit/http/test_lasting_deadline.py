@@ -48,7 +48,7 @@ async def test_what_is_done_with_an_upload_has_the_time_of_a_request() -> None:
     stage.lastings.thinking.clear()
     await asyncio.sleep(SECONDS - 1)
     asked.send(b"a,b\n", more=False)
-    await asyncio.sleep(SECONDS - 0.1)
+    await asyncio.sleep(SECONDS - 0.2)
     assert not asked.task.done()
     assert await asked.done() == 503
     assert b'"code":"timeout"' in asked.body
@@ -90,7 +90,7 @@ async def test_a_client_may_give_an_upload_less_time_after_its_last_piece() -> N
     asked.send(b"", more=False)
     begun = asyncio.get_running_loop().time()
     assert await asked.done() == 503
-    assert asyncio.get_running_loop().time() - begun == pytest.approx(2, abs=0.1)
+    assert 1.8 < asyncio.get_running_loop().time() - begun < 2
 
 
 @in_virtual_time
@@ -107,7 +107,7 @@ def test_events_and_downloads_are_to_begin_in_time(path: str) -> None:
         asked = stage.ask(path)
         begun = asyncio.get_running_loop().time()
         assert await asked.done() == 503
-        assert asyncio.get_running_loop().time() - begun == pytest.approx(SECONDS, abs=0.1)
+        assert SECONDS - 0.2 < asyncio.get_running_loop().time() - begun < SECONDS - 0.1
         [left] = stage.lastings.left
         assert left is not None
         assert SECONDS - 1 < left < SECONDS
