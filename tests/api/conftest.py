@@ -33,6 +33,8 @@ from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.worker import run_in_process
 
 MAX_UPLOAD = 12 * 1024 * 1024
+QUOTA = "1000000/minute"
+"""More than the fastest machine asks: all tests share few keys."""
 FIRST_QUEUES = 8
 """The number of Valkey's database that has the first backend's queues; the others follow."""
 
@@ -46,7 +48,7 @@ async def container(
         database=DatabaseSettings(url=migrated_url),
         redis=RedisSettings(url=valkey.url(FIRST_QUEUES + backends().index(backend))),
         cache=CacheSettings(enabled=False),
-        rate_limit=RateLimitSettings(heavy="30000/minute"),
+        rate_limit=RateLimitSettings(default=QUOTA, writes=QUOTA, heavy=QUOTA, strangers=QUOTA),
         limits=LimitSettings(upload_bytes=MAX_UPLOAD),
         data_dir=tmp_path_factory.mktemp("data"),
     )
@@ -155,6 +157,7 @@ TIMES = ("updated_at", "revoked_at")
 @pytest.fixture(scope="session")
 def server(backend: Backend, fresh_database: FreshDatabase) -> Iterator[WarehouseServer]:
     """Two processes of the server on a database of their own. In the end its balances agree with its ledger."""
-    with WarehouseServer(fresh_database(backend), workers=2) as server:
+    quotas = {f"RATE_LIMIT_{name}": QUOTA for name in ("DEFAULT", "WRITES", "HEAVY", "STRANGERS")}
+    with WarehouseServer(fresh_database(backend), workers=2, settings=quotas) as server:
         yield server
         check(server.database_url)

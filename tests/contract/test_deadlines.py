@@ -1,12 +1,8 @@
 """A request whose time is over sends no further statement."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from sqlalchemy import Engine, event
 
+from tests.contract.statements import recorded
 from tests.resilience.world import Clock
 from warehouse.auth.model import Role, Secret
 from warehouse.clock import utc_now
@@ -18,24 +14,9 @@ from warehouse.unit_of_work import UnitOfWorkFactory
 PREFIX = "a" * 12
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Those that are sent meanwhile."""
-    sent: list[str] = []
-
-    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", record)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", record)
-
-
 @pytest.mark.parametrize("read_only", [True, False])
 async def test_when_the_time_is_over_nothing_is_sent(uow_factory: UnitOfWorkFactory, read_only: bool) -> None:
-    with statements() as sent, deadline(0), pytest.raises(Unavailable) as caught:
+    with recorded() as sent, deadline(0), pytest.raises(Unavailable) as caught:
         async with uow_factory(read_only=read_only) as uow:
             await uow.api_keys.by_prefix(PREFIX)
     assert caught.value.code is Code.TIMEOUT
@@ -49,9 +30,11 @@ async def test_when_the_time_runs_out_no_further_statement_is_sent(
     clock = Clock()
     with deadline(10.0, clock):
         async with uow_factory(read_only=read_only) as uow:
-            await uow.api_keys.by_prefix(PREFIX)
+            with recorded() as sent:
+                await uow.api_keys.by_prefix(PREFIX)
+            assert sent
             clock.advance(10.0)
-            with statements() as sent, pytest.raises(DeadlineExceeded):
+            with recorded() as sent, pytest.raises(DeadlineExceeded):
                 await uow.api_keys.by_prefix(PREFIX)
     assert sent == []
 

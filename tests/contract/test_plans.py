@@ -5,18 +5,18 @@ SQLite. Each of the larger tables here has many times the rows that a page may r
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, Table, event, insert, text
+from sqlalchemy import Table, insert, text
 
 from tests.conftest import FreshDatabase
 from tests.contract.ledger import Ledger
+from tests.contract.statements import Statement, recorded
 from tests.servers import Backend
 from warehouse.cache.tags import segment_of
 from warehouse.catalogue.model import Product, ProductFilter, ProductSort, ProductStatus, Tracking, search_text, sku_key
@@ -65,7 +65,6 @@ through the order and drop what does not match."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
-Statement = tuple[str, Any]
 T = TypeVar("T")
 Page = Callable[[Sequence[Any] | None, int], Awaitable[Sequence[T]]]
 """What is behind a position, up to so many."""
@@ -90,27 +89,16 @@ class Laden:
         assert max(costs) <= bound, f"{costs} where {len(matching)} or more match"
 
     async def _cost(self, page: Page[T], after: Sequence[Any] | None) -> int:
-        with _recorded() as statements:
+        with recorded() as statements:
             await page(after, PAGE)
+        assert statements
         async with self.database.connect(read_only=True) as connection:
             if self.backend == "postgresql":
                 # The default is that of turning disks, on which it may pay to read a table through.
                 await connection.execute(text("SET random_page_cost = 1.1"))
-            return sum([await COST[self.backend](connection, statement) for statement in statements])
-
-
-@contextmanager
-def _recorded() -> Iterator[list[Statement]]:
-    statements: list[Statement] = []
-
-    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        # Which costs nothing, and cannot be done twice.
-        if statement != "BEGIN":
-            statements.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", record)
-    yield statements
-    event.remove(Engine, "before_cursor_execute", record)
+            # BEGIN costs nothing, and cannot be done twice.
+            costs = [await COST[self.backend](connection, each) for each in statements if each[0] != "BEGIN"]
+            return sum(costs)
 
 
 async def _rows_read_by_mysql(connection: Connection, statement: Statement) -> int:

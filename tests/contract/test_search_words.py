@@ -1,14 +1,13 @@
 """To `q` a word is the same on every database, whatever its own idea of one; and words are found by an index."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from tests.contract.ledger import Ledger
+from tests.contract.statements import Statement, recorded
 from warehouse.catalogue.model import (
     MAX_SEARCH_WORDS,
     ProductDraft,
@@ -321,19 +320,7 @@ INDEXES = {
 """How a plan names the index of words and that of SKUs."""
 
 
-@contextmanager
-def recorded() -> Iterator[list[tuple[str, Any]]]:
-    statements: list[tuple[str, Any]] = []
-
-    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", record)
-    yield statements
-    event.remove(Engine, "before_cursor_execute", record)
-
-
-async def explained(connection: Connection, statement: tuple[str, Any]) -> str:
+async def explained(connection: Connection, statement: Statement) -> str:
     """How the database would carry it out, in its own words."""
     prefixes = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN", "mysql": "EXPLAIN FORMAT=JSON"}
     if connection.dialect.name == "postgresql":
