@@ -159,10 +159,11 @@ class Proxy:
         await gate.wait()
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        for start in range(0, len(data), self._slice):
-            writer.write(data[start : start + self._slice])
+        size = self._slice  # which may change meanwhile, and no byte may arrive twice or not at all
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
             await writer.drain()
-            if start + self._slice < len(data):
+            if start + size < len(data):
                 await asyncio.sleep(0)  # or the system would join them again
 
 
