@@ -106,7 +106,7 @@ class _Phase:
 
     def __init__(self, seconds: float, longest: float) -> None:
         """`longest` is for all phases together."""
-        self._seconds, _ = _ends(seconds)
+        self._seconds = _a_moment_before(seconds)
         self._last = asyncio.get_running_loop().time() + longest
         self._limit = asyncio.timeout_at(self._due())
         self._deadline = Deadline(math.inf, time.monotonic)
