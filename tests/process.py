@@ -43,6 +43,8 @@ class Process(ABC):
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    last_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    """Where it does not end by itself."""
     parent: Path | None = None
     """Of its folder, where that is not the system's for what is temporary."""
     account: pwd.struct_passwd | None = None
@@ -50,6 +52,8 @@ class Process(ABC):
 
     port: int
     folder: Path
+    last_words: str
+    """The end of its log, once it is stopped."""
     _process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -86,8 +90,9 @@ class Process(ABC):
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                self._process.send_signal(self.last_signal)
                 self._process.wait()
+            self.last_words = self._log_tail()
             self._process = None
         shutil.rmtree(self.folder)
 

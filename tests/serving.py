@@ -41,6 +41,7 @@ class WarehouseServer(Process):
 
     name = "serve"
     orphan_signal = signal.SIGTERM  # killed outright it would leave its workers behind
+    last_signal = signal.SIGABRT  # upon which Python tells where it stood
     not_ready = (OSError, HTTPException)
 
     def __init__(self, database_url: str, *, workers: int = 2, settings: Mapping[str, str] | None = None) -> None:
@@ -79,7 +80,9 @@ class WarehouseServer(Process):
         if process is None:
             return
         if process.returncode not in (0, -signal.SIGTERM):
-            raise ServerError(f"warehouse serve ended with {process.returncode}")
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise ServerError(f"warehouse serve ended with {process.returncode}\n{self.last_words}")
         deadline = time.monotonic() + ENDING_SECONDS
         while _is_alive(process.pid):
             if time.monotonic() > deadline:
@@ -164,6 +167,7 @@ def command_line(settings: Mapping[str, str], *arguments: str) -> list[str]:
         "env",
         *(f"--unset={name}" for name in given),
         f"PYTHONPATH={Path(warehouse.__file__).parents[1]}",
+        "PYTHONFAULTHANDLER=1",
         *(f"{PREFIX}{name}={value}" for name, value in settings.items()),
         sys.executable,
         "-m",

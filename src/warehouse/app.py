@@ -1,8 +1,9 @@
 """The HTTP application."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,6 +14,7 @@ from warehouse.auth.router import router as api_keys
 from warehouse.cache.decorator import Kind
 from warehouse.catalogue.router import router as products
 from warehouse.container import Container
+from warehouse.ending import ended
 from warehouse.exchange.router import router as exchange
 from warehouse.http.access import admit, check_access_table
 from warehouse.http.admission import AdmissionMiddleware
@@ -45,6 +47,10 @@ from warehouse.stock.router import router as stock
 from warehouse.tasks.router import router as tasks
 from warehouse.tasks.worker import run_in_process
 
+CLOSING_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings, container: Container | None = None) -> FastAPI:
     """The application over a container, which is closed with it if it was made here."""
@@ -55,13 +61,9 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         running = [asyncio.create_task(work) for work in (*_background(parts), lag.run())]
         yield
-        for task in running:
-            task.cancel()
-        for task in running:
-            with suppress(asyncio.CancelledError):
-                await task
+        await ended(*running)
         if container is None:
-            await parts.close()
+            await _close(parts)
 
     app = FastAPI(
         title="Warehouse", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -79,6 +81,15 @@ def _background(parts: Container) -> Iterator[Coroutine[Any, Any, None]]:
     yield parts.orders.run()
     if parts.cache is not None and parts.store is not None:
         yield parts.fence.run(parts.store)
+
+
+async def _close(parts: Container) -> None:
+    """Whoever does not let go of what it holds does not keep the server from its end."""
+    try:
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await parts.close()
+    except TimeoutError:
+        log.warning("server.closing_given_up")
 
 
 def from_environment() -> ASGIApp:

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from warehouse import metrics
 from warehouse.clock import utc_now
+from warehouse.ending import ended
 from warehouse.errors import Code, NotFound, Unavailable, WarehouseError
 from warehouse.resilience import ResilienceError, detached
 from warehouse.tasks.model import Superseded, Task, TaskEnding, TaskError, TaskFault, TaskResult, TaskStatus
@@ -119,9 +119,7 @@ class TaskRunner:
             await asyncio.shield(detached(self._interrupted(task)))
             raise
         finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            await ended(beating)
         if not work.cancelled():
             return await self._settle(running, work.result())
         if pulse.is_superseded:

@@ -17,6 +17,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from warehouse.ending import ended
 from warehouse.tasks.arq_queue import KEPT, RUN_TASK, queue_name
 from warehouse.tasks.arq_worker import QueueWorker, read_job, write_job
 from warehouse.tasks.model import TaskQueue
@@ -151,9 +152,7 @@ async def _work_again_and_again(redis_url: str, duties: Duties, told: asyncio.Ev
                 async with asyncio.timeout(RESTART_SECONDS):
                     await told.wait()
     finally:
-        sweeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeping
+        await ended(sweeping)
 
 
 async def _work(workers: Sequence[Worker], told: asyncio.Event) -> None:

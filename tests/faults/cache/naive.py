@@ -2,6 +2,8 @@
 commit and a DEL.
 
 Nothing slows it down: it takes no more than concurrency for a reader that missed before a write to fill after it.
+
+As a program it is `warehouse` but for that.
 """
 
 from collections.abc import Collection
@@ -9,7 +11,7 @@ from unittest.mock import patch
 
 from starlette.types import ASGIApp
 
-from warehouse import container
+from warehouse import container, serving
 from warehouse.app import from_environment
 from warehouse.cache.decorator import Kind
 from warehouse.cache.entry import GENERATION_BYTES, decode, encode
@@ -17,6 +19,7 @@ from warehouse.cache.fence import Fence
 from warehouse.cache.reading import Load, Reading, Result, Wanted
 from warehouse.cache.store import CacheStore
 from warehouse.cache.values import tag_key
+from warehouse.cli import main
 
 PREFIX = "naive:"
 ALWAYS = b"." * GENERATION_BYTES
@@ -61,3 +64,8 @@ def app() -> ASGIApp:
     """The server's application but for this."""
     with patch.multiple(container, Cache=NaiveCache, Invalidator=NaiveInvalidator):
         return from_environment()
+
+
+if __name__ == "__main__":
+    serving.APPLICATION = "__main__:app"
+    main()

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 import uvloop
 
-from tests.conftest import ROOT, FreshDatabase
+from tests.conftest import FreshDatabase
+from tests.faults.cache import naive
 from tests.faults.cache.goods import Goods
 from tests.faults.cache.history import History
 from tests.faults.cache.report import table
 from tests.faults.cache.stage import StagedServer, staged
 from tests.faults.cache.traffic import Mix, Traffic
-from tests.servers import HOST
 
 PATIENCE_SECONDS = 60.0
 
 
 class NaiveServer(StagedServer):
     def command(self) -> Sequence[str]:
-        *python, _ = self._warehouse()
-        address = f"--host={HOST}", f"--port={self.port}"
-        return [*python, "uvicorn", f"--app-dir={ROOT}", "--factory", *address, "tests.faults.cache.naive:app"]
+        *python, _, _ = program = self._warehouse()
+        # Without the folder in which it lies among the modules that may be imported.
+        return [*python, "-P", naive.__file__, *super().command()[len(program) :]]
 
 
 def test_the_checker_finds_that_naive_cache_aside_is_stale(fresh_database: FreshDatabase) -> None:
