@@ -28,12 +28,13 @@ PRODUCT = json.dumps({"sku": "D-1", "name": "Rye bread"}).encode()
 
 
 class Fresh(Connection):
-    """Knows whether it has been answered since it connected."""
+    """Knows whether it has been answered since it connected, or tried to."""
 
     fresh = True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.fresh = True
+    async def ask(self, request: bytes, seconds: float) -> Answer:
+        self.fresh = self.fresh or self._transport is None or self._transport.is_closing()
+        return await super().ask(request, seconds)
 
     def data_received(self, data: bytes) -> None:
         self.fresh = False
