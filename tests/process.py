@@ -13,12 +13,14 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
 START_SECONDS = 180
 STOP_SECONDS = 30
+LAST_SECONDS = 5
 LAUNCHES = 3
 MEMORY = Path("/dev/shm")  # noqa: S108 (folders of their own are made in it)
 ROOM = 4 * 1024**3
@@ -86,15 +88,22 @@ class Process(ABC):
 
     def stop(self) -> None:
         if self._process:
-            self._process.send_signal(self.stop_signal)
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.send_signal(self.last_signal)
-                self._process.wait()
+            self._end(self._process)
             self.last_words = self._log_tail()
             self._process = None
         shutil.rmtree(self.folder)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        # One that stands still heeds nothing but the last.
+        for number, seconds in (
+            (self.stop_signal, STOP_SECONDS),
+            (self.last_signal, LAST_SECONDS),
+            (signal.SIGKILL, None),
+        ):
+            process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+                return
 
     @property
     def pid(self) -> int | None:
