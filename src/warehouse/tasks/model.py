@@ -109,8 +109,9 @@ class Task:
         return self.status in OPEN
 
     @property
-    def is_at_last_attempt(self) -> bool:
-        return self.attempt == self.most_attempts
+    def has_failed(self) -> bool:
+        """Whether one that runs has lost an attempt before, be it its own fault or not."""
+        return self.most_attempts - self.attempt < ATTEMPTS - 1
 
     def seconds(self, at: datetime) -> float | None:
         """How long the last attempt has been running, or was; None before the first."""

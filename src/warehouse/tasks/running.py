@@ -17,8 +17,8 @@ from warehouse.tasks.model import Superseded, Task, TaskEnding, TaskError, TaskF
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 BEAT_SECONDS = 2.0
-TRUSTED_SECONDS = 3.0
-"""A last attempt that has gone on for so long is not taken for one that ends its worker."""
+TRUSTED_SECONDS = 60.0
+"""A task that has gone on for so long is not taken for one that ends its worker."""
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +73,15 @@ class Postponed(Exception):
 class TaskRunner:
     """One for all queues of a process.
 
-    Last attempts begin one after the other: when a worker is lost, so are the attempts of all that it had, and nobody
-    can tell which of them was the cause. Together to the last they would share its fate.
+    Of the tasks that have failed before one is run at a time: when a worker is lost, so are the attempts of all that it
+    had, and nobody can tell which of them was the cause. Together again they would share its fate to the last attempt.
     """
 
     def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind]) -> None:
         self._uow = uow
         self._kinds = kinds
         self._suspected: object | None = None
-        """The run of a last attempt that has just begun."""
+        """The run that is under suspicion."""
 
     async def run(self, task_id: UUID, attempt: int) -> None:
         """The next attempt of a task that has had so many, unless somebody has begun it already.
@@ -89,6 +89,8 @@ class TaskRunner:
         Cancelled, it gives the task back, as one whose attempt does not count. Where the beginning or the end cannot be
         written the task is left to a sweep. Raises `NotFound`, and `Postponed` where nothing was begun.
         """
+        if attempt and self._suspected is not None:
+            raise Postponed
         this = object()
         trusting = asyncio.get_running_loop().call_later(TRUSTED_SECONDS, self._trust, this)
         try:
@@ -129,7 +131,7 @@ class TaskRunner:
             task = await uow.tasks.get(task_id)
             if task is None:
                 raise NotFound("There is no such task.")
-            if is_ours and task.is_at_last_attempt:
+            if is_ours and task.has_failed:
                 if self._suspected not in (None, this):
                     raise Postponed
                 self._suspected = this

@@ -26,8 +26,6 @@ from warehouse.resilience import CircuitOpenError
 from warehouse.tasks.model import ATTEMPTS, Superseded, TaskError, TaskFault, TaskResult, TaskStatus
 from warehouse.tasks.running import BEAT_SECONDS, TRUSTED_SECONDS, Handler, Postponed, Running
 
-LAST = ATTEMPTS - 1
-"""Attempts that there were when the last one begins."""
 RESULT = TaskResult("reports/1", "text/csv", "report.csv", 12)
 
 
@@ -51,11 +49,6 @@ async def for_ever(running: Running) -> TaskResult | None:
 
 async def some_time(running: Running) -> TaskResult | None:
     await asyncio.sleep(10 * BEAT_SECONDS)
-    return None
-
-
-async def a_second_more(running: Running) -> TaskResult | None:
-    await asyncio.sleep(2)
     return None
 
 
@@ -124,11 +117,11 @@ def statuses(world: World, *task_ids: UUID) -> list[TaskStatus]:
     return [world.task(each).status for each in task_ids]
 
 
-class TestLastAttempts:
+class TestTasksThatHaveFailedBefore:
     @in_virtual_time
-    async def test_begin_one_after_the_other(self) -> None:
-        world = World(a_second_more)
-        first, second = [world.add(attempt=LAST) for _ in range(2)]
+    async def test_are_run_one_at_a_time(self) -> None:
+        world = World(some_time)
+        first, second = [world.add(attempt=1) for _ in range(2)]
         [run] = await running(world, first)
         before = world.task(second)
         with pytest.raises(Postponed):
@@ -138,9 +131,9 @@ class TestLastAttempts:
         assert (await world.run(second)).status is TaskStatus.SUCCEEDED
 
     @in_virtual_time
-    async def test_begin_one_after_the_other_where_they_come_together(self) -> None:
-        world = World(a_second_more)
-        tasks = [world.add(attempt=LAST) for _ in range(5)]
+    async def test_are_run_one_at_a_time_where_they_come_together(self) -> None:
+        world = World(some_time)
+        tasks = [world.add(attempt=1) for _ in range(5)]
         runs = await running(world, *tasks)
         assert sorted(statuses(world, *tasks)) == [TaskStatus.QUEUED] * 4 + [TaskStatus.RUNNING]
         ends = await asyncio.gather(*runs, return_exceptions=True)
@@ -149,21 +142,21 @@ class TestLastAttempts:
     @in_virtual_time
     async def test_are_run_beside_others(self) -> None:
         world = World(some_time)
-        tasks = [world.add(attempt=LAST), world.add(), world.add()]
+        tasks = [world.add(attempt=1), world.add(), world.add()]
         await asyncio.gather(*await running(world, *tasks))
         assert set(statuses(world, *tasks)) == {TaskStatus.SUCCEEDED}
 
     @in_virtual_time
-    async def test_are_not_those_before(self) -> None:
+    async def test_are_not_those_that_were_given_back(self) -> None:
         world = World(some_time)
-        tasks = [world.add(attempt=LAST - 1) for _ in range(3)]
+        tasks = [world.add(attempt=1, most_attempts=ATTEMPTS + 1) for _ in range(3)]
         await asyncio.gather(*await running(world, *tasks))
         assert set(statuses(world, *tasks)) == {TaskStatus.SUCCEEDED}
 
     @in_virtual_time
     async def test_are_trusted_after_a_while(self) -> None:
         world = World(for_ever, seconds=10 * TRUSTED_SECONDS)
-        tasks = [world.add(attempt=LAST) for _ in range(3)]
+        tasks = [world.add(attempt=1) for _ in range(3)]
         runs = await running(world, tasks[0])
         await asyncio.sleep(TRUSTED_SECONDS)
         # The next one is no more trusted than the first was.
@@ -178,7 +171,7 @@ class TestLastAttempts:
     @in_virtual_time
     async def test_do_not_keep_others_from_it_where_they_could_not_begin(self) -> None:
         world = World(raising())
-        first, second = [world.add(attempt=LAST) for _ in range(2)]
+        first, second = [world.add(attempt=1) for _ in range(2)]
         world.database.breaks = [(Unavailable("It does not answer."), False)]
         await world.run(first)
         assert (await world.run(second)).status is TaskStatus.SUCCEEDED
