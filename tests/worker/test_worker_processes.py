@@ -102,8 +102,8 @@ async def test_a_task_that_kills_its_worker_fails_in_the_end_and_keeps_nobody_fr
     others = [await desk.add("wait", queue, seconds=0.2) for queue in TaskQueue for _ in range(20)]
     ended = await desk.until_ended(others, 60)
     assert {task.status for task in ended} == {TaskStatus.SUCCEEDED}
-    # Whoever was with it lost an attempt by that, and was not with it again.
-    assert max(task.attempt for task in ended) <= 2
+    # Whoever was with it lost an attempt each time at most.
+    assert sum(task.attempt - 1 for task in ended) <= 7 * ATTEMPTS
     [task] = await desk.until_ended([killer], 90)
     supervising.cancel()
     await asyncio.wait([supervising])

@@ -6,17 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from arq.worker import Retry, RetryJob, Worker
+from arq.worker import RetryJob, Worker
 from redis.exceptions import ResponseError
 
 from warehouse import metrics
 from warehouse.errors import NotFound
-from warehouse.tasks.running import Postponed, TaskRunner
+from warehouse.tasks.running import TaskRunner
 
 CLAIM_SECONDS = 10.0
 """For so long a job is its worker's alone. ARQ means the longest time that a job may take; here nobody begins a task
 twice anyway, and a worker may be killed between its claim and the task's beginning: then another one is to have it."""
-POSTPONED_SECONDS = 0.5
 GARBAGE = "warehouse:tasks:garbage"
 MOST_GARBAGE = 1000
 MOST_ATTEMPTS = 1_000_000
@@ -71,8 +70,6 @@ class QueueWorker(Worker):
             await runner.run(task_id, attempt)
         except NotFound:
             await self._put_aside(job_id.encode())
-        except Postponed:
-            raise Retry(POSTPONED_SECONDS) from None
 
     async def _put_aside(self, garbage: bytes) -> None:
         log.warning("queue.garbage queue=%s", self.queue_name)

@@ -108,11 +108,6 @@ class Task:
     def is_open(self) -> bool:
         return self.status in OPEN
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether one that runs has lost an attempt before, be it its own fault or not."""
-        return self.most_attempts - self.attempt < ATTEMPTS - 1
-
     def seconds(self, at: datetime) -> float | None:
         """How long the last attempt has been running, or was; None before the first."""
         return None if self.started_at is None else ((self.finished_at or at) - self.started_at).total_seconds()

@@ -17,8 +17,6 @@ from warehouse.tasks.model import Superseded, Task, TaskEnding, TaskError, TaskF
 from warehouse.unit_of_work import UnitOfWork, UnitOfWorkFactory, replayed_on_conflict
 
 BEAT_SECONDS = 2.0
-TRUSTED_SECONDS = 60.0
-"""A task that has gone on for so long is not taken for one that ends its worker."""
 
 log = logging.getLogger(__name__)
 
@@ -66,46 +64,19 @@ class TaskKind:
     seconds: float
 
 
-class Postponed(Exception):
-    """Not now, or not in this process."""
-
-
 class TaskRunner:
-    """One for all queues of a process.
-
-    Of the tasks that have failed before one is run at a time: when a worker is lost, so are the attempts of all that it
-    had, and nobody can tell which of them was the cause. Together again they would share its fate to the last attempt.
-    """
-
     def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind]) -> None:
         self._uow = uow
         self._kinds = kinds
-        self._suspected: object | None = None
-        """The run that is under suspicion."""
 
     async def run(self, task_id: UUID, attempt: int) -> None:
         """The next attempt of a task that has had so many, unless somebody has begun it already.
 
         Cancelled, it gives the task back, as one whose attempt does not count. Where the beginning or the end cannot be
-        written the task is left to a sweep. Raises `NotFound`, and `Postponed` where nothing was begun.
+        written the task is left to a sweep. Raises `NotFound`.
         """
-        if attempt and self._suspected is not None:
-            raise Postponed
-        this = object()
-        trusting = asyncio.get_running_loop().call_later(TRUSTED_SECONDS, self._trust, this)
         try:
-            await self._run(task_id, attempt, this)
-        finally:
-            trusting.cancel()
-            self._trust(this)
-
-    def _trust(self, run: object) -> None:
-        if self._suspected is run:
-            self._suspected = None
-
-    async def _run(self, task_id: UUID, attempt: int, this: object) -> None:
-        try:
-            task = await self._start(task_id, attempt, this)
+            task = await self._start(task_id, attempt)
         except (Unavailable, ResilienceError) as error:
             log.warning("task.not_begun id=%s error=%s", task_id, type(error).__name__)
             return
@@ -125,16 +96,12 @@ class TaskRunner:
             log.info("task.attempt_ended id=%s kind=%s attempt=%d outcome=%s", task.id, kind, task.attempt, outcome)
 
     @replayed_on_conflict
-    async def _start(self, task_id: UUID, attempt: int, this: object) -> Task | None:
+    async def _start(self, task_id: UUID, attempt: int) -> Task | None:
         async with self._uow() as uow:
             is_ours = await uow.tasks.start(task_id, attempt, utc_now())
             task = await uow.tasks.get(task_id)
             if task is None:
                 raise NotFound("There is no such task.")
-            if is_ours and task.has_failed:
-                if self._suspected not in (None, this):
-                    raise Postponed
-                self._suspected = this
             await uow.commit()
         return task if is_ours else None
 

@@ -24,7 +24,7 @@ from warehouse.errors import (
 from warehouse.ids import new_id
 from warehouse.resilience import CircuitOpenError
 from warehouse.tasks.model import ATTEMPTS, Superseded, TaskError, TaskFault, TaskResult, TaskStatus
-from warehouse.tasks.running import BEAT_SECONDS, TRUSTED_SECONDS, Handler, Postponed, Running
+from warehouse.tasks.running import BEAT_SECONDS, Handler, Running
 
 RESULT = TaskResult("reports/1", "text/csv", "report.csv", 12)
 
@@ -104,78 +104,6 @@ class TestAnAttemptThatGoesWell:
         world = World(raising())
         world.database.fails = [TransactionConflict("Others are first."), ConnectionLost("It broke.")]
         assert (await world.run(world.add())).status is TaskStatus.SUCCEEDED
-
-
-async def running(world: World, *task_ids: UUID) -> list["asyncio.Task[None]"]:
-    """Their next attempts, once they have begun or been postponed."""
-    runs = [asyncio.create_task(world.runner.run(each, world.task(each).attempt)) for each in task_ids]
-    await asyncio.sleep(1)
-    return runs
-
-
-def statuses(world: World, *task_ids: UUID) -> list[TaskStatus]:
-    return [world.task(each).status for each in task_ids]
-
-
-class TestTasksThatHaveFailedBefore:
-    @in_virtual_time
-    async def test_are_run_one_at_a_time(self) -> None:
-        world = World(some_time)
-        first, second = [world.add(attempt=1) for _ in range(2)]
-        [run] = await running(world, first)
-        before = world.task(second)
-        with pytest.raises(Postponed):
-            await world.run(second)
-        assert world.task(second) == before
-        await run
-        assert (await world.run(second)).status is TaskStatus.SUCCEEDED
-
-    @in_virtual_time
-    async def test_are_run_one_at_a_time_where_they_come_together(self) -> None:
-        world = World(some_time)
-        tasks = [world.add(attempt=1) for _ in range(5)]
-        runs = await running(world, *tasks)
-        assert sorted(statuses(world, *tasks)) == [TaskStatus.QUEUED] * 4 + [TaskStatus.RUNNING]
-        ends = await asyncio.gather(*runs, return_exceptions=True)
-        assert [type(each) for each in ends].count(Postponed) == 4
-
-    @in_virtual_time
-    async def test_are_run_beside_others(self) -> None:
-        world = World(some_time)
-        tasks = [world.add(attempt=1), world.add(), world.add()]
-        await asyncio.gather(*await running(world, *tasks))
-        assert set(statuses(world, *tasks)) == {TaskStatus.SUCCEEDED}
-
-    @in_virtual_time
-    async def test_are_not_those_that_were_given_back(self) -> None:
-        world = World(some_time)
-        tasks = [world.add(attempt=1, most_attempts=ATTEMPTS + 1) for _ in range(3)]
-        await asyncio.gather(*await running(world, *tasks))
-        assert set(statuses(world, *tasks)) == {TaskStatus.SUCCEEDED}
-
-    @in_virtual_time
-    async def test_are_trusted_after_a_while(self) -> None:
-        world = World(for_ever, seconds=10 * TRUSTED_SECONDS)
-        tasks = [world.add(attempt=1) for _ in range(3)]
-        runs = await running(world, tasks[0])
-        await asyncio.sleep(TRUSTED_SECONDS)
-        # The next one is no more trusted than the first was.
-        runs += await running(world, tasks[1])
-        with pytest.raises(Postponed):
-            await world.run(tasks[2])
-        assert statuses(world, *tasks) == [TaskStatus.RUNNING, TaskStatus.RUNNING, TaskStatus.QUEUED]
-        for each in runs:
-            each.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
-
-    @in_virtual_time
-    async def test_do_not_keep_others_from_it_where_they_could_not_begin(self) -> None:
-        world = World(raising())
-        first, second = [world.add(attempt=1) for _ in range(2)]
-        world.database.breaks = [(Unavailable("It does not answer."), False)]
-        await world.run(first)
-        assert (await world.run(second)).status is TaskStatus.SUCCEEDED
-        assert (await world.run(first)).status is TaskStatus.SUCCEEDED
 
 
 class TestARefusal:
