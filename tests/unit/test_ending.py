@@ -16,7 +16,7 @@ class Forgetful:
     async def run(self) -> Never:
         while True:
             try:
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 if not self._times:
                     raise
@@ -52,8 +52,3 @@ async def test_what_a_task_has_raised_is_raised_once_all_have_ended() -> None:
     with pytest.raises(OSError, match="broken"):
         await ended(failing, *tasks)
     assert all(each.cancelled() for each in tasks)
-
-
-@in_virtual_time
-async def test_nothing_is_ended_at_once() -> None:
-    await ended()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import redis.asyncio as redis
@@ -21,7 +20,6 @@ from warehouse.storage.migrations import migrate
 
 SETTINGS = {"RATE_LIMIT_ENABLED": "false"}
 ANSWER_SECONDS = 30.0
-AGAIN_SECONDS = 0.5
 RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 TRACEBACK = " ERROR "
 SHOWN_CHARACTERS = 5_000
@@ -67,11 +65,7 @@ class Stage:
             await connection.close()
 
     async def make(self, path: str, body: Any) -> Any:
-        """Until it is not turned away: a server that has just begun may be busy with that."""
-        request = self.caller.request(path, "POST", orjson.dumps(body), idempotency_key=uuid4().hex)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            while (answer := await self.ask(1, request)).status == 503:  # noqa: ASYNC110 (it is asked each time)
-                await asyncio.sleep(AGAIN_SECONDS)
+        answer = await self.ask(1, self.caller.request(path, "POST", orjson.dumps(body)))
         assert answer.status in (200, 201), answer.body
         return orjson.loads(answer.body)
 
