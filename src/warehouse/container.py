@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -31,6 +32,8 @@ from warehouse.exchange.scanning import LowStockScan
 from warehouse.exchange.sql_exports import SqlSnapshotFactory
 from warehouse.exchange.sql_reports import SqlReportSnapshots
 from warehouse.http.health import Check
+from warehouse.http.logging import configure_logging
+from warehouse.interpreter import settle_in
 from warehouse.limiting import Limiter
 from warehouse.locations.service import LocationService
 from warehouse.observing import Observer
@@ -48,9 +51,10 @@ from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.tasks.arq_queue import ArqJobQueue
 from warehouse.tasks.following import TaskFeed
+from warehouse.tasks.isolating import IsolatingRunner
 from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.purging import Purge
-from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.running import TaskRunner, Tell, count
 from warehouse.tasks.service import TaskService
 from warehouse.tasks.sweeping import Sweep
 from warehouse.tasks.uploading import TaskUploads
@@ -130,12 +134,15 @@ class Container:
         if self.job_queue is None:
             raise RuntimeError("a worker needs Redis")
         return Duties(
-            runner=TaskRunner(self.uow, self.exchange().kinds()),
+            runner=IsolatingRunner(self.uow, self.runner(), partial(run_isolated, self.settings)),
             sweep=Sweep(self.uow, self.job_queue),
             regular=self._regular_duties(),
             queues=queues,
             at_once=at_once or self.settings.jobs.concurrency,
         )
+
+    def runner(self, tell: Tell = count) -> TaskRunner:
+        return TaskRunner(self.uow, self.exchange().kinds(), tell)
 
     async def greet_redis(self) -> None:
         """Raises `RedisError` where Redis refuses us, for it will again. One that does not answer may come yet."""
@@ -194,6 +201,17 @@ class Container:
     async def _check_database(self) -> None:
         if not await self.is_migrated():
             raise RuntimeError("the tables are not those of this release")
+
+
+async def run_isolated(settings: Settings, task_id: UUID, attempt: int, tell: Tell) -> None:
+    """An attempt in a process of its own, of which `tell` is told."""
+    configure_logging(settings.log_level)
+    container = Container(settings)
+    settle_in()
+    try:
+        await container.runner(tell).run(task_id, attempt)
+    finally:
+        await container.close()
 
 
 def _redis(url: str, seconds: float) -> "redis.Redis":

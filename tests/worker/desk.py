@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -29,20 +30,21 @@ class Desk:
         self.uow = uow
         self.queue = queue
 
-    async def add(self, kind: str, queue: TaskQueue = TaskQueue.SHORT, **parameters: Any) -> UUID:
-        """As `TaskService` does, without its command. Where the queue is away a sweep has to find it."""
+    async def add(self, kind: str, queue: TaskQueue = TaskQueue.SHORT, *, attempt: int = 0, **parameters: Any) -> UUID:
+        """As `TaskService` does, without its command; as one that has had so many attempts. Where the queue is away a
+        sweep has to find it."""
         draft = TaskDraft(kind, queue, parameters)
-        await self._write(draft)
+        await self._write(draft, attempt)
         try:
-            await self.queue.enqueue([Job(queue, draft.id, 0)])
+            await self.queue.enqueue([Job(queue, draft.id, attempt)])
         except Unavailable:
             return draft.id
         return draft.id
 
     @replayed_on_conflict
-    async def _write(self, draft: TaskDraft) -> None:
+    async def _write(self, draft: TaskDraft, attempt: int) -> None:
         async with self.uow() as uow:
-            await uow.tasks.add(new_task(draft, CALLER, "tester", utc_now()))
+            await uow.tasks.add(replace(new_task(draft, CALLER, "tester", utc_now()), attempt=attempt))
             await uow.commit()
 
     async def find(self, ids: Collection[UUID]) -> Sequence[Task]:

@@ -55,6 +55,11 @@ class WorkerProcess(Returning):
         assert self._process
         self._process.send_signal(number)
 
+    def kill_alone(self) -> None:
+        """By SIGKILL, and not the processes that it has started."""
+        self.send(signal.SIGKILL)
+        self.wait()
+
     def wait(self) -> int:
         """For its end; its exit status."""
         assert self._process

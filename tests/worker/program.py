@@ -5,13 +5,16 @@ the file `ready`."""
 import asyncio
 import dataclasses
 import os
+from functools import partial
 from pathlib import Path
 
+from tests.worker.isolated import run_isolated
 from tests.worker.kinds import kinds
 from warehouse.container import Container
 from warehouse.http.logging import configure_logging
 from warehouse.settings import Settings, load_settings
 from warehouse.tasks import worker
+from warehouse.tasks.isolating import IsolatingRunner
 from warehouse.tasks.running import TaskRunner
 
 
@@ -19,7 +22,8 @@ async def work(settings: Settings) -> None:
     # When the signals are seen to.
     asyncio.get_running_loop().call_later(0.01, Path("ready").write_text, str(os.getpid()))
     container = Container(settings)
-    runner = TaskRunner(container.uow, kinds(container.uow))
+    inside = TaskRunner(container.uow, kinds(container.uow))
+    runner = IsolatingRunner(container.uow, inside, partial(run_isolated, settings))
     try:
         await worker.run_worker(settings.redis.url, dataclasses.replace(container.duties(), runner=runner))
     finally:

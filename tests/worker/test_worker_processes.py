@@ -2,9 +2,11 @@
 wrong."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.servers import backends
 from tests.worker.conftest import PinnedValkey
 from tests.worker.desk import Desk, desk_of
 from tests.worker.processes import WorkerProcess
+from warehouse.clock import utc_now
 from warehouse.storage.migrations import migrate
 from warehouse.tasks.model import ATTEMPTS, TaskFault, TaskQueue, TaskStatus
 
@@ -102,14 +105,92 @@ async def test_a_task_that_kills_its_worker_fails_in_the_end_and_keeps_nobody_fr
     others = [await desk.add("wait", queue, seconds=0.2) for queue in TaskQueue for _ in range(20)]
     ended = await desk.until_ended(others, 60)
     assert {task.status for task in ended} == {TaskStatus.SUCCEEDED}
-    # Whoever was with it lost an attempt each time at most.
-    assert sum(task.attempt - 1 for task in ended) <= 7 * ATTEMPTS
+    # Whoever was with it lost an attempt each time at most; and the last time it was alone.
+    assert sum(task.attempt - 1 for task in ended) <= 7 * (ATTEMPTS - 1)
     [task] = await desk.until_ended([killer], 90)
     supervising.cancel()
     await asyncio.wait([supervising])
     assert task.error is not None
     assert (task.status, task.attempt, task.error.code) == (TaskStatus.FAILED, ATTEMPTS, TaskFault.WORKER_LOST)
-    assert deaths == ATTEMPTS
+    assert deaths == ATTEMPTS - 1
+
+
+class TestTheLastAttempt:
+    """In a process of its own."""
+
+    async def test_that_kills_its_process_kills_nothing_else(self, desk: Desk, start: Start) -> None:
+        worker = start()
+        killer = await desk.add("kill", attempt=ATTEMPTS - 1)
+        others = [await desk.add("wait", queue, seconds=5) for queue in TaskQueue for _ in range(3)]
+        [task] = await desk.until_ended([killer])
+        assert task.error is not None
+        assert (task.status, task.attempt, task.error.code) == (TaskStatus.FAILED, ATTEMPTS, TaskFault.WORKER_LOST)
+        assert not worker.has_ended
+        assert {(task.status, task.attempt) for task in await desk.until_ended(others)} == {(TaskStatus.SUCCEEDED, 1)}
+        assert f"task.process_lost id={killer} kind=kill status={-signal.SIGKILL}" in worker.log
+
+    async def test_does_not_count_when_its_worker_is_killed(self, desk: Desk, start: Start) -> None:
+        worker = start()
+        tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=600) for queue in TaskQueue]
+        await desk.until(tasks, TaskStatus.RUNNING)
+        processes = isolated(worker)
+        assert len(processes) == len(tasks)
+        await asyncio.to_thread(worker.kill_alone)
+        await desk.until(tasks, TaskStatus.QUEUED, seconds=20)
+        for task in await desk.find(tasks):
+            assert (task.attempt, task.most_attempts) == (ATTEMPTS, ATTEMPTS + 1)
+        await gone(processes)
+        await worker.come_back()
+        await desk.until(tasks, TaskStatus.RUNNING)
+        assert [task.attempt for task in await desk.find(tasks)] == [ATTEMPTS + 1] * len(tasks)
+
+    async def test_may_end_when_all_processes_of_the_worker_are_told_to(self, desk: Desk, start: Start) -> None:
+        worker = start()
+        tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=3) for queue in TaskQueue]
+        await desk.until(tasks, TaskStatus.RUNNING)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.killpg(worker.pid or 0, number)
+        assert await asyncio.to_thread(worker.wait) == 0
+        for task in await desk.find(tasks):
+            assert (task.status, task.attempt) == (TaskStatus.SUCCEEDED, ATTEMPTS)
+        assert "Traceback" not in worker.log
+
+    async def test_is_given_back_when_it_takes_longer_than_the_worker_may(self, desk: Desk, start: Start) -> None:
+        worker = start(drain=1)
+        tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=600) for queue in TaskQueue]
+        await desk.until(tasks, TaskStatus.RUNNING)
+        processes = isolated(worker)
+        worker.send(signal.SIGTERM)
+        assert await asyncio.to_thread(worker.wait) == 0
+        await gone(processes)
+        for task in await desk.find(tasks):
+            assert (task.status, task.attempt, task.most_attempts) == (TaskStatus.QUEUED, ATTEMPTS, ATTEMPTS + 1)
+        assert "Traceback" not in worker.log
+
+    async def test_can_be_cancelled(self, desk: Desk, start: Start) -> None:
+        start()
+        task_id = await desk.add("wait", attempt=ATTEMPTS - 1, seconds=600)
+        await desk.until([task_id], TaskStatus.RUNNING)
+        async with desk.uow() as uow:
+            assert await uow.tasks.cancel(task_id, utc_now())
+            await uow.commit()
+        [task] = await desk.until_ended([task_id])
+        assert (task.status, task.attempt) == (TaskStatus.CANCELLED, ATTEMPTS)
+
+
+def isolated(worker: WorkerProcess) -> list[int]:
+    """The processes that it has started for last attempts."""
+    return [int(line.rpartition("process=")[2]) for line in worker.log.splitlines() if "task.isolated" in line]
+
+
+async def gone(processes: list[int]) -> None:
+    async with asyncio.timeout(10):
+        while any(map(is_there, processes)):  # noqa: ASYNC110 (they end by themselves)
+            await asyncio.sleep(0.05)
+
+
+def is_there(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
 
 
 @pytest.mark.parametrize("clock", [-HOUR, HOUR])

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from warehouse import metrics
 from warehouse.errors import NotFound
-from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.running import Runner
 
 CLAIM_SECONDS = 10.0
 """For so long a job is its worker's alone. ARQ means the longest time that a job may take; here nobody begins a task
@@ -56,7 +56,7 @@ class QueueWorker(Worker):
         await self._put_aside(job_id.encode())
         await super().finish_failed_job(job_id, result_data)
 
-    async def run_task(self, runner: TaskRunner, job_id: str, arguments: tuple[Any, ...]) -> None:
+    async def run_task(self, runner: Runner, job_id: str, arguments: tuple[Any, ...]) -> None:
         """A job's work. What is none, or one of a task that is not there, is put aside; a worker that is to end leaves
         it in the queue."""
         if not self.allow_pick_jobs:

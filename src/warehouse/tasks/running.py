@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from warehouse import metrics
@@ -64,17 +64,43 @@ class TaskKind:
     seconds: float
 
 
-class TaskRunner:
-    def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind]) -> None:
-        self._uow = uow
-        self._kinds = kinds
-
+class Runner(Protocol):
     async def run(self, task_id: UUID, attempt: int) -> None:
         """The next attempt of a task that has had so many, unless somebody has begun it already.
 
         Cancelled, it gives the task back, as one whose attempt does not count. Where the beginning or the end cannot be
         written the task is left to a sweep. Raises `NotFound`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """What became of it, in a word; and how many seconds it took."""
+
+    kind: str
+    outcome: str
+    seconds: float
+
+
+def count(ended: EndedAttempt) -> None:
+    metrics.tasks_ended.labels(ended.kind, ended.outcome).inc()
+    metrics.task_seconds.labels(ended.kind).observe(ended.seconds)
+
+
+Tell = Callable[[EndedAttempt], None]
+
+
+class TaskRunner:
+    """`tell` is told of each attempt that has ended."""
+
+    def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind], tell: Tell = count) -> None:
+        self._uow = uow
+        self._kinds = kinds
+        self._tell = tell
+
+    async def run(self, task_id: UUID, attempt: int) -> None:
+        """See `Runner`."""
         try:
             task = await self._start(task_id, attempt)
         except (Unavailable, ResilienceError) as error:
@@ -90,10 +116,13 @@ class TaskRunner:
         except (WarehouseError, ResilienceError) as error:
             log.warning("task.left_to_sweep id=%s error=%s", task.id, type(error).__name__)
         finally:
-            kind = task.kind if task.kind in self._kinds else "unknown"
-            metrics.tasks_ended.labels(kind, outcome).inc()
-            metrics.task_seconds.labels(kind).observe(time.monotonic() - begun)
+            kind = self.label(task)
+            self._tell(EndedAttempt(kind, outcome, time.monotonic() - begun))
             log.info("task.attempt_ended id=%s kind=%s attempt=%d outcome=%s", task.id, kind, task.attempt, outcome)
+
+    def label(self, task: Task) -> str:
+        """Its kind for metrics: one of those that there are."""
+        return task.kind if task.kind in self._kinds else "unknown"
 
     @replayed_on_conflict
     async def _start(self, task_id: UUID, attempt: int) -> Task | None:

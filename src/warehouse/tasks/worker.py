@@ -21,7 +21,7 @@ from warehouse.ending import ended
 from warehouse.tasks.arq_queue import KEPT, RUN_TASK, queue_name
 from warehouse.tasks.arq_worker import QueueWorker, read_job, write_job
 from warehouse.tasks.model import TaskQueue
-from warehouse.tasks.running import TaskRunner
+from warehouse.tasks.running import Runner
 from warehouse.tasks.sweeping import Sweep
 
 POLL_SECONDS = 0.1
@@ -62,7 +62,7 @@ class Duty:
 class Duties:
     """All that a worker does. `at_once` is how many tasks of each queue."""
 
-    runner: TaskRunner
+    runner: Runner
     sweep: Sweep
     regular: Sequence[Duty]
     queues: Sequence[TaskQueue] = tuple(TaskQueue)

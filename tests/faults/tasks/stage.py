@@ -66,9 +66,10 @@ class Stage:
             await ledger.receive(line(product, 1, location))
         return Goods([product.sku for product in products], [product.id for product in products], location.code)
 
-    async def kill(self, worker: WorkerProcess) -> None:
+    async def kill(self, worker: WorkerProcess, *, alone: bool) -> None:
+        """With the processes that it has for last attempts, unless `alone`."""
         self.returning.add(worker)
-        await asyncio.to_thread(worker.kill)
+        await asyncio.to_thread(worker.kill_alone if alone else worker.kill)
         await worker.come_back()
         self._since[worker] = asyncio.get_running_loop().time()
         self.returning.discard(worker)
