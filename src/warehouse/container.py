@@ -33,7 +33,6 @@ from warehouse.exchange.sql_exports import SqlSnapshotFactory
 from warehouse.exchange.sql_reports import SqlReportSnapshots
 from warehouse.http.health import Check
 from warehouse.http.logging import configure_logging
-from warehouse.interpreter import settle_in
 from warehouse.limiting import Limiter
 from warehouse.locations.service import LocationService
 from warehouse.observing import Observer
@@ -51,7 +50,7 @@ from warehouse.storage.migrations import is_current
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.tasks.arq_queue import ArqJobQueue
 from warehouse.tasks.following import TaskFeed
-from warehouse.tasks.isolating import IsolatingRunner
+from warehouse.tasks.isolating import IsolatingRunner, Isolation
 from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.purging import Purge
 from warehouse.tasks.running import TaskRunner, Tell, count
@@ -101,6 +100,7 @@ class Container:
         self.tasks = TaskService(self.uow, self.commands, self.job_queue, settings.jobs.queued)
         self.uploads = TaskUploads(self.tasks, self.blobs)
         self.feed = TaskFeed(self.uow)
+        self.isolation = Isolation(partial(run_isolated, settings), __name__)
         self.purge = Purge(self.uow, self.blobs, timedelta(days=settings.jobs.kept_days))
         self.exporter = Exporter(SqlSnapshotFactory(self.database))
         self.reporter = Reporter(SqlReportSnapshots(self.database))
@@ -111,6 +111,7 @@ class Container:
         if self.limiter is not None:
             await self.limiter.close()
         await self.feed.close()
+        await self.isolation.close()
         await self.blobs.close()
         await self.api_keys.close()
         await self.invalidator.close()
@@ -134,7 +135,7 @@ class Container:
         if self.job_queue is None:
             raise RuntimeError("a worker needs Redis")
         return Duties(
-            runner=IsolatingRunner(self.uow, self.runner(), partial(run_isolated, self.settings)),
+            runner=IsolatingRunner(self.uow, self.runner(), self.isolation),
             sweep=Sweep(self.uow, self.job_queue),
             regular=self._regular_duties(),
             queues=queues,
@@ -207,7 +208,6 @@ async def run_isolated(settings: Settings, task_id: UUID, attempt: int, tell: Te
     """An attempt in a process of its own, of which `tell` is told."""
     configure_logging(settings.log_level)
     container = Container(settings)
-    settle_in()
     try:
         await container.runner(tell).run(task_id, attempt)
     finally:

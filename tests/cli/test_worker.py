@@ -1,11 +1,15 @@
 """`warehouse worker` as its operator runs it: which queues, and what those hear who watch it."""
 
+import asyncio
 import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -20,9 +24,11 @@ from tests.process import TLS, free_port
 from tests.servers import HOST, Valkey
 from warehouse.app import create_app
 from warehouse.auth.model import Role
+from warehouse.clock import utc_now
 from warehouse.container import Container
 from warehouse.settings import CacheSettings, DatabaseSettings, RedisSettings, Settings
 from warehouse.storage.migrations import migrate
+from warehouse.tasks.model import ATTEMPTS, TaskDraft, new_task
 
 ROWS = 30_000
 """They take a worker some seconds."""
@@ -110,6 +116,31 @@ async def test_who_watches_a_worker_hears_how_it_is_doing(settings: Settings, wo
     assert worker.end(signal.SIGTERM) == 0
     with socket.socket() as probe:
         assert probe.connect_ex((HOST, port)) != 0
+
+
+async def test_a_last_attempt_is_made_in_a_process_of_its_own(settings: Settings, worker: Running, port: int) -> None:
+    def has_done(count: int) -> bool:
+        return samples(port, "warehouse_task_attempts_total") == {"export_stock succeeded": count}
+
+    async with api(settings) as client:
+        first = (await client.post("/v1/exports?kind=stock")).json()
+        await asyncio.to_thread(worker.wait_until, partial(has_done, 1))
+        container = Container(settings)
+        async with container.uow() as uow:
+            task = await uow.tasks.get(UUID(first["id"]))
+            assert task is not None
+            anew = new_task(TaskDraft(task.kind, task.queue, task.parameters), task.caller_id, task.actor, utc_now())
+            await uow.tasks.add(replace(anew, attempt=ATTEMPTS - 1))
+            await uow.commit()
+        await container.close()
+        await asyncio.to_thread(worker.wait_until, partial(has_done, 2))
+        found = (await client.get(f"/v1/tasks/{anew.id}")).json()
+        assert (found["status"], found["attempt"]) == ("succeeded", ATTEMPTS)
+        results = [(await client.get(f"/v1/tasks/{each}/result")).raise_for_status() for each in (task.id, anew.id)]
+        assert results[0].content == results[1].content
+    assert f"task.isolated id={anew.id}" in worker.err
+    assert worker.end(signal.SIGTERM) == 0
+    assert "Traceback" not in worker.err
 
 
 async def test_a_worker_that_drains_says_so_and_lets_its_task_end(

@@ -17,7 +17,7 @@ from warehouse.settings import DatabaseSettings
 from warehouse.storage.database import SqlDatabase
 from warehouse.storage.sql import SqlUnitOfWorkFactory
 from warehouse.tasks.arq_queue import ArqJobQueue
-from warehouse.tasks.model import Task, TaskDraft, TaskQueue, TaskStatus, new_task
+from warehouse.tasks.model import Task, TaskDraft, TaskEnding, TaskQueue, TaskStatus, new_task
 from warehouse.tasks.queue import Job
 from warehouse.unit_of_work import UnitOfWorkFactory, replayed_on_conflict
 
@@ -45,6 +45,12 @@ class Desk:
     async def _write(self, draft: TaskDraft, attempt: int) -> None:
         async with self.uow() as uow:
             await uow.tasks.add(replace(new_task(draft, CALLER, "tester", utc_now()), attempt=attempt))
+            await uow.commit()
+
+    async def end(self, task: Task) -> None:
+        """One that runs nowhere any more, lest another test's sweep find it."""
+        async with self.uow() as uow:
+            assert await uow.tasks.finish(task.id, task.attempt, TaskEnding(TaskStatus.FAILED), utc_now())
             await uow.commit()
 
     async def find(self, ids: Collection[UUID]) -> Sequence[Task]:

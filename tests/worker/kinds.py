@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 
 from warehouse.clock import utc_now
 from warehouse.ids import new_id
@@ -42,12 +43,20 @@ def kinds(uow: UnitOfWorkFactory) -> Mapping[str, TaskKind]:
         "receive": TaskKind(receive, SECONDS),
         "wait": TaskKind(_wait, SECONDS),
         "kill": TaskKind(_kill, SECONDS),
+        "deaf": TaskKind(_deaf, SECONDS),
     }
 
 
 async def _wait(running: Running) -> None:
     """For `seconds`."""
     await asyncio.sleep(running.task.parameters["seconds"])
+
+
+async def _deaf(running: Running) -> None:
+    """Does not end when it is cancelled."""
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(SECONDS)
 
 
 async def _kill(running: Running) -> None:

@@ -14,7 +14,7 @@ from warehouse.container import Container
 from warehouse.http.logging import configure_logging
 from warehouse.settings import Settings, load_settings
 from warehouse.tasks import worker
-from warehouse.tasks.isolating import IsolatingRunner
+from warehouse.tasks.isolating import IsolatingRunner, Isolation
 from warehouse.tasks.running import TaskRunner
 
 
@@ -23,10 +23,12 @@ async def work(settings: Settings) -> None:
     asyncio.get_running_loop().call_later(0.01, Path("ready").write_text, str(os.getpid()))
     container = Container(settings)
     inside = TaskRunner(container.uow, kinds(container.uow))
-    runner = IsolatingRunner(container.uow, inside, partial(run_isolated, settings))
+    isolation = Isolation(partial(run_isolated, settings), run_isolated.__module__)
+    runner = IsolatingRunner(container.uow, inside, isolation)
     try:
         await worker.run_worker(settings.redis.url, dataclasses.replace(container.duties(), runner=runner))
     finally:
+        await isolation.close()
         await container.close()
 
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -127,14 +127,14 @@ class TestTheLastAttempt:
         assert (task.status, task.attempt, task.error.code) == (TaskStatus.FAILED, ATTEMPTS, TaskFault.WORKER_LOST)
         assert not worker.has_ended
         assert {(task.status, task.attempt) for task in await desk.until_ended(others)} == {(TaskStatus.SUCCEEDED, 1)}
-        assert f"task.process_lost id={killer} kind=kill status={-signal.SIGKILL}" in worker.log
+        assert f"task.process_lost id={killer} kind=kill attempt={ATTEMPTS}" in worker.log
 
     async def test_does_not_count_when_its_worker_is_killed(self, desk: Desk, start: Start) -> None:
         worker = start()
         tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=600) for queue in TaskQueue]
         await desk.until(tasks, TaskStatus.RUNNING)
         processes = isolated(worker)
-        assert len(processes) == len(tasks)
+        assert len(processes) == len(tasks) + 1
         await asyncio.to_thread(worker.kill_alone)
         await desk.until(tasks, TaskStatus.QUEUED, seconds=20)
         for task in await desk.find(tasks):
@@ -143,6 +143,18 @@ class TestTheLastAttempt:
         await worker.come_back()
         await desk.until(tasks, TaskStatus.RUNNING)
         assert [task.attempt for task in await desk.find(tasks)] == [ATTEMPTS + 1] * len(tasks)
+
+    async def test_that_does_not_end_when_its_worker_is_gone_is_ended(self, desk: Desk, start: Start) -> None:
+        worker = start()
+        deaf = await desk.add("deaf", attempt=ATTEMPTS - 1)
+        await desk.until([deaf], TaskStatus.RUNNING)
+        processes = isolated(worker)
+        await asyncio.to_thread(worker.kill_alone)
+        await gone(processes)
+        await worker.come_back()
+        [task] = await desk.until_ended([deaf])
+        assert task.error is not None
+        assert (task.status, task.error.code) == (TaskStatus.FAILED, TaskFault.WORKER_LOST)
 
     async def test_may_end_when_all_processes_of_the_worker_are_told_to(self, desk: Desk, start: Start) -> None:
         worker = start()
@@ -179,8 +191,8 @@ class TestTheLastAttempt:
 
 
 def isolated(worker: WorkerProcess) -> list[int]:
-    """The processes that it has started for last attempts."""
-    return [int(line.rpartition("process=")[2]) for line in worker.log.splitlines() if "task.isolated" in line]
+    """The processes that it has for last attempts, and the one that forks them."""
+    return [each for each in processes_of(worker.pid or 0) if each != worker.pid]
 
 
 async def gone(processes: list[int]) -> None:
@@ -191,6 +203,15 @@ async def gone(processes: list[int]) -> None:
 
 def is_there(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
+
+
+def processes_of(session: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError):  # ended meanwhile
+            if stat.read_text().rpartition(")")[2].split()[3] == str(session):
+                found.append(int(stat.parent.name))
+    return found
 
 
 @pytest.mark.parametrize("clock", [-HOUR, HOUR])

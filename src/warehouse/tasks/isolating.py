@@ -1,16 +1,17 @@
 """The last attempt of a task has a process of its own: the task has ended two workers, or was with the one that did.
 
-The process is told to end by the end of its standard input, be it that the worker closes it or that the worker is gone;
-signals are the worker's to see to. It tells on its standard output how the attempt ended.
+Such a process is told to end by the end of what it can read from its worker, be it that the worker says no more or that
+it is gone; signals are the worker's to see to. It answers how the attempt ended.
 """
 
 import asyncio
 import logging
 import os
 import pickle
+import socket
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -24,8 +25,6 @@ from warehouse.tasks.running import EndedAttempt, TaskRunner, Tell, count
 from warehouse.unit_of_work import UnitOfWorkFactory
 
 PROGRAM = "warehouse.tasks.isolated"
-ENDING_SECONDS = 4.5
-"""A process that was told to end has so long to give its task back; less than its worker has to end."""
 
 IsolatedWork = Callable[[UUID, int, Tell], Awaitable[None]]
 """`TaskRunner.run` in a process that has nothing yet. It is pickled."""
@@ -33,25 +32,85 @@ IsolatedWork = Callable[[UUID, int, Tell], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
+class Isolation:
+    """Has processes for `work`, which a server forks: it loads `module`, where `work` is, once, which takes a second.
+    `close()` it at the end."""
+
+    def __init__(self, work: IsolatedWork, module: str) -> None:
+        self._work = work
+        self._module = module
+        self._starting = asyncio.Lock()
+        self._server: Process | None = None
+        self._control: socket.socket | None = None
+
+    async def run(self, task_id: UUID, attempt: int) -> bytes:
+        """What the process has told: JSON, or nothing where it was lost. Cancelled, it tells the process to end, and
+        waits for that until it is cancelled again. Raises `OSError` where there is no process."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                await self._hand_over(theirs)
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        try:
+            writer.write(pickle.dumps((self._work, task_id, attempt)))
+            return await reader.read()
+        except asyncio.CancelledError:
+            writer.write_eof()
+            await reader.read()
+            raise
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+    async def close(self) -> None:
+        """The server ends; those that it has forked end by themselves."""
+        if self._control is not None:
+            self._control.close()
+        if self._server is not None:
+            await self._server.wait()
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        async with self._starting:
+            if self._server is None or self._server.returncode is not None:
+                await self._start()
+        assert self._control is not None  # noqa: S101 (it has been started)
+        socket.send_fds(self._control, [b"."], [connection.fileno()])
+
+    async def _start(self) -> None:
+        # Modules are found where they are found here. What such a process counts is counted here.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment.pop(FOLDER_VARIABLE, None)
+        if self._control is not None:
+            self._control.close()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            command = sys.executable, "-m", PROGRAM, self._module
+            self._server = await asyncio.create_subprocess_exec(*command, stdin=theirs.fileno(), env=environment)
+
+
 class IsolatingRunner:
     """Has a process for the last attempt of a task, and leaves all others to `runner`."""
 
-    def __init__(self, uow: UnitOfWorkFactory, runner: TaskRunner, work: IsolatedWork) -> None:
+    def __init__(self, uow: UnitOfWorkFactory, runner: TaskRunner, isolation: Isolation) -> None:
         self._uow = uow
         self._runner = runner
-        self._work = work
+        self._isolation = isolation
 
     async def run(self, task_id: UUID, attempt: int) -> None:
         """See `warehouse.tasks.running.Runner`."""
         try:
             task = await self._waiting_for_its_last(task_id, attempt)
-        except (Unavailable, ResilienceError) as error:
+            if task is not None:
+                return await self._isolated(task)
+        except (Unavailable, ResilienceError, OSError) as error:
+            # It is queued as before.
             log.warning("task.not_begun id=%s error=%s", task_id, type(error).__name__)
-            return
-        if task is None:
-            await self._runner.run(task_id, attempt)
-        else:
-            await self._isolated(task)
+            return None
+        return await self._runner.run(task_id, attempt)
 
     async def _waiting_for_its_last(self, task_id: UUID, attempt: int) -> Task | None:
         if attempt + 1 < ATTEMPTS:
@@ -63,39 +122,11 @@ class IsolatingRunner:
         return task if attempt + 1 >= task.most_attempts else None
 
     async def _isolated(self, task: Task) -> None:
-        # Modules are found where they are found here. What such a process counts is counted here.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        environment.pop(FOLDER_VARIABLE, None)
+        log.info("task.isolated id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt + 1)
         begun = time.monotonic()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", PROGRAM, stdin=PIPE, stdout=PIPE, env=environment
-            )
-        except OSError as error:
-            # It is queued as before.
-            log.warning("task.not_begun id=%s error=%s", task.id, type(error).__name__)
-            return
-        log.info("task.isolated id=%s kind=%s process=%d", task.id, task.kind, process.pid)
-        told, status = await _talk(process, pickle.dumps((self._work, task.id, task.attempt)))
-        if told:
-            count(EndedAttempt(*orjson.loads(told)))
-        elif status:
-            log.error("task.process_lost id=%s kind=%s status=%d", task.id, task.kind, status)
+        told = await self._isolation.run(task.id, task.attempt)
+        if not told:
+            log.error("task.process_lost id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt + 1)
             count(EndedAttempt(self._runner.label(task), "lost", time.monotonic() - begun))
-
-
-async def _talk(process: Process, orders: bytes) -> tuple[bytes, int]:
-    """What it has told, and its exit status. Cancelled, it tells the process to end, and waits for that."""
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 (they were asked for)
-    process.stdin.write(orders)
-    try:
-        return await process.stdout.read(), await process.wait()
-    except asyncio.CancelledError:
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(ENDING_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        raise
+        elif (ended := orjson.loads(told)) is not None:
+            count(EndedAttempt(*ended))
