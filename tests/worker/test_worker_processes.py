@@ -113,6 +113,9 @@ async def test_a_task_that_kills_its_worker_fails_in_the_end_and_keeps_nobody_fr
     assert task.error is not None
     assert (task.status, task.attempt, task.error.code) == (TaskStatus.FAILED, ATTEMPTS, TaskFault.WORKER_LOST)
     assert deaths == ATTEMPTS - 1
+    # It has delayed nobody for longer than it took itself.
+    assert task.finished_at is not None
+    assert all(each.finished_at is not None and each.finished_at < task.finished_at for each in ended)
 
 
 class TestTheLastAttempt:

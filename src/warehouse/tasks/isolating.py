@@ -13,6 +13,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import orjson
@@ -59,7 +60,8 @@ class Isolation:
             return await reader.read()
         except asyncio.CancelledError:
             writer.write_eof()
-            await reader.read()
+            with suppress(ConnectionError):
+                await reader.read()
             raise
         except ConnectionError:
             return b""
