@@ -47,8 +47,9 @@ def main() -> None:
     plan = Plan.smoke() if options.quick else Plan()
     begun = time.monotonic()
     with Stage(plan) as stage:
-        reports = [_run(name, stage) for name in GROUPS if name in (options.only or GROUPS)]
+        # First: where a program is missing, nothing that was measured is lost.
         about = facts(stage)
+        reports = [_run(name, stage) for name in GROUPS if name in (options.only or GROUPS)]
     bars = [bar for report in reports for bar in report.bars]
     text = document(reports, about, CHART if bars else None, plan)
     is_trial = options.quick or options.only
