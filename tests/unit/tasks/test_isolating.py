@@ -1,4 +1,4 @@
-"""Where the database does not tell whether an attempt is the last."""
+"""Where an attempt is begun that may be the last; what becomes of it is tested with processes, in tests/worker."""
 
 import logging
 
