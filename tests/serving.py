@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import warehouse
-from tests.process import Process, ServerError
+from tests.process import Process, ServerError, processes_of
 from tests.servers import HOST
 from warehouse.auth.model import Role
 from warehouse.auth.service import ApiKeyService
@@ -84,7 +84,7 @@ class WarehouseServer(Process):
                 os.killpg(process.pid, signal.SIGKILL)
             raise ServerError(f"warehouse serve ended with {process.returncode}\n{self.last_words}")
         deadline = time.monotonic() + ENDING_SECONDS
-        while _is_alive(process.pid):
+        while processes_of(process.pid):
             if time.monotonic() > deadline:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise ServerError("warehouse serve has left a process behind")
@@ -188,13 +188,3 @@ def _sockets(process: int) -> set[str]:
         with suppress(FileNotFoundError):  # closed meanwhile
             found.add(os.readlink(file).removeprefix("socket:[").rstrip("]"))
     return found
-
-
-def _is_alive(group: int) -> bool:
-    """Whether any process of the group still runs; one that only waits to be reaped does not."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state != "Z":
-                return True
-    return False

@@ -53,7 +53,7 @@ from warehouse.tasks.following import TaskFeed
 from warehouse.tasks.isolating import IsolatingRunner, Isolation
 from warehouse.tasks.model import TaskQueue
 from warehouse.tasks.purging import Purge
-from warehouse.tasks.running import TaskRunner, Tell, count
+from warehouse.tasks.running import TaskRunner, Tell, count_attempt
 from warehouse.tasks.service import TaskService
 from warehouse.tasks.sweeping import Sweep
 from warehouse.tasks.uploading import TaskUploads
@@ -142,7 +142,7 @@ class Container:
             at_once=at_once or self.settings.jobs.concurrency,
         )
 
-    def runner(self, tell: Tell = count) -> TaskRunner:
+    def runner(self, tell: Tell = count_attempt) -> TaskRunner:
         return TaskRunner(self.uow, self.exchange().kinds(), tell)
 
     async def greet_redis(self) -> None:

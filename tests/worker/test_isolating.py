@@ -112,6 +112,14 @@ async def test_a_task_that_is_not_there_is_told(runner: IsolatingRunner) -> None
         await runner.run(new_id(), LAST)
 
 
+async def test_modules_are_not_taken_from_the_working_directory(
+    runner: IsolatingRunner, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "orjson.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    assert (await run(runner, desk, "wait", LAST, seconds=0)).status is TaskStatus.SUCCEEDED
+
+
 async def test_the_server_that_forks_them_is_replaced_when_it_is_gone(runner: IsolatingRunner, desk: Desk) -> None:
     assert (await run(runner, desk, "wait", LAST, seconds=0)).status is TaskStatus.SUCCEEDED
     [server] = filter(is_server, children())

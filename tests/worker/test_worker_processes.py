@@ -5,14 +5,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
 from tests.conftest import FreshDatabase
+from tests.process import processes_of
 from tests.servers import backends
-from tests.worker.conftest import PinnedValkey
+from tests.worker.conftest import PinnedValkey, eventually
 from tests.worker.desk import Desk, desk_of
 from tests.worker.processes import WorkerProcess
 from warehouse.clock import utc_now
@@ -136,13 +136,14 @@ class TestTheLastAttempt:
         worker = start()
         tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=600) for queue in TaskQueue]
         await desk.until(tasks, TaskStatus.RUNNING)
-        processes = isolated(worker)
-        assert len(processes) == len(tasks) + 1
+        group = worker.pid or 0
+        # And the one that has forked them.
+        assert len(processes_of(group)) == len([worker, *tasks]) + 1
         await asyncio.to_thread(worker.kill_alone)
         await desk.until(tasks, TaskStatus.QUEUED, seconds=20)
         for task in await desk.find(tasks):
             assert (task.attempt, task.most_attempts) == (ATTEMPTS, ATTEMPTS + 1)
-        await gone(processes)
+        await none_left(group)
         await worker.come_back()
         await desk.until(tasks, TaskStatus.RUNNING)
         assert [task.attempt for task in await desk.find(tasks)] == [ATTEMPTS + 1] * len(tasks)
@@ -151,9 +152,9 @@ class TestTheLastAttempt:
         worker = start()
         deaf = await desk.add("deaf", attempt=ATTEMPTS - 1)
         await desk.until([deaf], TaskStatus.RUNNING)
-        processes = isolated(worker)
+        group = worker.pid or 0
         await asyncio.to_thread(worker.kill_alone)
-        await gone(processes)
+        await none_left(group)
         await worker.come_back()
         [task] = await desk.until_ended([deaf])
         assert task.error is not None
@@ -174,10 +175,10 @@ class TestTheLastAttempt:
         worker = start(drain=1)
         tasks = [await desk.add("wait", queue, attempt=ATTEMPTS - 1, seconds=600) for queue in TaskQueue]
         await desk.until(tasks, TaskStatus.RUNNING)
-        processes = isolated(worker)
+        group = worker.pid or 0
         worker.send(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait) == 0
-        await gone(processes)
+        await none_left(group)
         for task in await desk.find(tasks):
             assert (task.status, task.attempt, task.most_attempts) == (TaskStatus.QUEUED, ATTEMPTS, ATTEMPTS + 1)
         assert "Traceback" not in worker.log
@@ -193,28 +194,13 @@ class TestTheLastAttempt:
         assert (task.status, task.attempt) == (TaskStatus.CANCELLED, ATTEMPTS)
 
 
-def isolated(worker: WorkerProcess) -> list[int]:
-    """The processes that it has for last attempts, and the one that forks them."""
-    return [each for each in processes_of(worker.pid or 0) if each != worker.pid]
+async def none_left(group: int) -> None:
+    """Of a worker's processes. They end by themselves."""
 
+    async def is_empty() -> bool:
+        return not processes_of(group)
 
-async def gone(processes: list[int]) -> None:
-    async with asyncio.timeout(10):
-        while any(map(is_there, processes)):  # noqa: ASYNC110 (they end by themselves)
-            await asyncio.sleep(0.05)
-
-
-def is_there(process: int) -> bool:
-    return Path(f"/proc/{process}").exists()
-
-
-def processes_of(session: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError):  # ended meanwhile
-            if stat.read_text().rpartition(")")[2].split()[3] == str(session):
-                found.append(int(stat.parent.name))
-    return found
+    await eventually(is_empty)
 
 
 @pytest.mark.parametrize("clock", [-HOUR, HOUR])

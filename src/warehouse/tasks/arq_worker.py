@@ -15,8 +15,8 @@ from warehouse.tasks.running import Runner
 
 CLAIM_SECONDS = 4.0
 """For so long a job is its worker's alone. ARQ means the longest time that a job may take; here nobody begins a task
-twice anyway, and a worker may be killed between its claim and the task's beginning, when the process of a last attempt
-starts above all: then another one is to have it."""
+twice anyway, and a worker may be killed between its claim and the task's beginning, above all while the process of a
+last attempt starts: then another one is to have it."""
 GARBAGE = "warehouse:tasks:garbage"
 MOST_GARBAGE = 1000
 MOST_ATTEMPTS = 1_000_000

@@ -74,9 +74,7 @@ def _attempt(connection: socket.socket) -> None:
         connection.sendall(orjson.dumps(told))
 
 
-async def _run(
-    connection: socket.socket, work: IsolatedWork, task_id: UUID, attempt: int
-) -> tuple[str, str, float] | None:
+async def _run(connection: socket.socket, work: IsolatedWork, task_id: UUID, attempt: int) -> EndedAttempt | None:
     """How the attempt has ended, where this process has begun it."""
     told: list[EndedAttempt] = []
     running = asyncio.ensure_future(work(task_id, attempt, told.append))
@@ -90,7 +88,7 @@ async def _run(
     loop.add_reader(connection, end)
     with suppress(asyncio.CancelledError):
         await running
-    return (told[0].kind, told[0].outcome, told[0].seconds) if told else None
+    return told[0] if told else None
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from warehouse.errors import Unavailable
 from warehouse.metrics import FOLDER_VARIABLE
 from warehouse.resilience import ResilienceError
 from warehouse.tasks.model import ATTEMPTS, Task, TaskStatus
-from warehouse.tasks.running import EndedAttempt, TaskRunner, Tell, count
+from warehouse.tasks.running import EndedAttempt, TaskRunner, Tell, count_attempt
 from warehouse.unit_of_work import UnitOfWorkFactory
 
 PROGRAM = "warehouse.tasks.isolated"
@@ -83,14 +83,15 @@ class Isolation:
         socket.send_fds(self._control, [b"."], [connection.fileno()])
 
     async def _start(self) -> None:
-        # Modules are found where they are found here. What such a process counts is counted here.
+        # Modules are found where they are found here, and not in the working directory. What such a process counts is
+        # counted here.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environment.pop(FOLDER_VARIABLE, None)
         if self._control is not None:
             self._control.close()
         self._control, theirs = socket.socketpair()
         with theirs:
-            command = sys.executable, "-m", PROGRAM, self._module
+            command = sys.executable, "-P", "-m", PROGRAM, self._module
             self._server = await asyncio.create_subprocess_exec(*command, stdin=theirs.fileno(), env=environment)
 
 
@@ -105,7 +106,7 @@ class IsolatingRunner:
     async def run(self, task_id: UUID, attempt: int) -> None:
         """See `warehouse.tasks.running.Runner`."""
         try:
-            task = await self._waiting_for_its_last(task_id, attempt)
+            task = await self._queued_for_its_last(task_id, attempt)
             if task is not None:
                 return await self._isolated(task)
         except (Unavailable, ResilienceError, OSError) as error:
@@ -114,7 +115,7 @@ class IsolatingRunner:
             return None
         return await self._runner.run(task_id, attempt)
 
-    async def _waiting_for_its_last(self, task_id: UUID, attempt: int) -> Task | None:
+    async def _queued_for_its_last(self, task_id: UUID, attempt: int) -> Task | None:
         if attempt + 1 < ATTEMPTS:
             return None
         async with self._uow(read_only=True) as uow:
@@ -129,6 +130,6 @@ class IsolatingRunner:
         told = await self._isolation.run(task.id, task.attempt)
         if not told:
             log.error("task.process_lost id=%s kind=%s attempt=%d", task.id, task.kind, task.attempt + 1)
-            count(EndedAttempt(self._runner.label(task), "lost", time.monotonic() - begun))
+            count_attempt(EndedAttempt(self._runner.label(task), "lost", time.monotonic() - begun))
         elif (ended := orjson.loads(told)) is not None:
-            count(EndedAttempt(*ended))
+            count_attempt(EndedAttempt(**ended))

@@ -83,7 +83,7 @@ class EndedAttempt:
     seconds: float
 
 
-def count(ended: EndedAttempt) -> None:
+def count_attempt(ended: EndedAttempt) -> None:
     metrics.tasks_ended.labels(ended.kind, ended.outcome).inc()
     metrics.task_seconds.labels(ended.kind).observe(ended.seconds)
 
@@ -94,7 +94,7 @@ Tell = Callable[[EndedAttempt], None]
 class TaskRunner:
     """`tell` is told of each attempt that has ended."""
 
-    def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind], tell: Tell = count) -> None:
+    def __init__(self, uow: UnitOfWorkFactory, kinds: Mapping[str, TaskKind], tell: Tell = count_attempt) -> None:
         self._uow = uow
         self._kinds = kinds
         self._tell = tell

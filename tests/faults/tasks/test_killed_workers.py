@@ -25,7 +25,7 @@ from warehouse.tasks.queue import Job
 SPARED_SECONDS = 25.0
 RECOVERY_SECONDS = 30.0
 QUANTITY = 3
-ALONE = 0.5
+KILLED_ALONE = 0.5
 """Of the kills so many leave the processes of last attempts to themselves; the others end all, as where a container is
 ended."""
 
@@ -97,7 +97,7 @@ class Ordeal:
             await asyncio.sleep(plan.faults * plan.pace / plan.tasks * self.chance.uniform(0.2, 1.6))
 
     async def kill(self) -> None:
-        alone = self.chance.random() < ALONE
+        alone = self.chance.random() < KILLED_ALONE
         self._after.append(asyncio.create_task(self.stage.kill(await self.victim(), alone=alone)))
         self.figures.kills += 1
 
