@@ -81,7 +81,7 @@ def parsed(rows: Sequence[str]) -> list[dict[str, Any]]:
 class TestFilters:
     async def test_of_products_find_what_the_list_finds_by_sku(self, exporter: Exporter, ledger: Ledger) -> None:
         category, word = code("Category"), code("Word").replace("-", "")
-        made = [await ledger.product(category=category, name=f"{word} {name}") for name in ("b", "a", "c")]
+        made = [await ledger.product(category=category, name=f"{word} {name}") for name in ("west", "north", "south")]
         tracked = await ledger.tracked(category=category)
         await ledger.archive(made[0])
         for criteria, expected in (
@@ -90,7 +90,7 @@ class TestFilters:
             (ProductFilter(category=category, status=ProductStatus.ACTIVE, tracking=Tracking.NONE), made[1:]),
             (ProductFilter(category=category, tracking=Tracking.LOT), [tracked]),
             (ProductFilter(q=word), made),
-            (ProductFilter(q=f"{word} a", status=ProductStatus.ACTIVE), [made[1]]),
+            (ProductFilter(q=f"{word} north", status=ProductStatus.ACTIVE), [made[1]]),
             (ProductFilter(q=made[2].sku.lower()), [made[2]]),
             (ProductFilter(category="none"), []),
         ):
