@@ -14,6 +14,8 @@ LOSSES = 0.05
 SLICE_BYTES = 1024
 ATTEMPTS = 1.2
 """For each call: one in five may be a second one."""
+LONGEST_SECONDS = Settings().request_timeout + (0 if LONG else LATE)
+"""The long form has the machine for itself."""
 
 
 async def test_answers_are_in_time_and_attempts_within_the_budget(
@@ -32,4 +34,4 @@ async def test_answers_are_in_time_and_attempts_within_the_budget(
         attempts, retries = [await stage.metrics(f"warehouse_policy_{each}_total") for each in ("attempts", "retries")]
         assert attempts <= ATTEMPTS * (attempts - retries)
         assert any(each.is_result for each in figures.answers)
-        assert figures.percentile(99) <= Settings().request_timeout + LATE
+        assert figures.percentile(99) <= LONGEST_SECONDS

@@ -64,7 +64,7 @@ class Channel:
         for each in events:
             self.news.to_come.put_nowait(each)
 
-    async def all_over(self) -> None:
+    async def assert_all_over(self) -> None:
         """Nobody listens, and nothing goes on but what did before. What other tests have left may be ending."""
         assert self.news.listening == 0
         await until(lambda: asyncio.all_tasks() <= self.tasks_before)
@@ -92,7 +92,7 @@ async def test_events_are_sent_one_by_one_until_there_are_no_more() -> None:
     await asked.done()
     assert asked.body == RETRY + b"id: 1\ndata: 1\n\nid: 2\nevent: end\ndata: 2\n\n"
     assert not asked.sent[-1]["more_body"]
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 @in_virtual_time
@@ -108,7 +108,7 @@ async def test_a_silence_is_broken_every_fifteen_seconds_by_what_is_no_event() -
     assert asked.body.endswith(b"data: x\n\n:\n\n")
     asked.leave()
     await asked.done()
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def test_when_the_client_leaves_its_events_are_closed() -> None:
@@ -116,7 +116,7 @@ async def test_when_the_client_leaves_its_events_are_closed() -> None:
     asked = await channel.listen()
     asked.leave()
     await asked.done()
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def test_when_the_server_closes_the_stream_comes_to_an_orderly_end() -> None:
@@ -125,7 +125,7 @@ async def test_when_the_server_closes_the_stream_comes_to_an_orderly_end() -> No
     channel.closing.set()
     assert await asked.done() == 200
     assert not asked.sent[-1]["more_body"]
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def test_a_stream_that_is_opened_while_the_server_closes_ends_at_once() -> None:
@@ -135,7 +135,7 @@ async def test_a_stream_that_is_opened_while_the_server_closes_ends_at_once() ->
     asked.scope["state"] = {CLOSING: channel.closing}
     assert await asked.done() == 200
     assert not asked.sent[-1]["more_body"]
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def test_a_stream_that_is_cancelled_leaves_nothing_behind() -> None:
@@ -144,7 +144,7 @@ async def test_a_stream_that_is_cancelled_leaves_nothing_behind() -> None:
     asked.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked.task
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def test_a_client_that_takes_nothing_does_not_keep_its_events_when_it_leaves() -> None:
@@ -171,7 +171,7 @@ async def test_a_client_that_takes_nothing_does_not_keep_its_events_when_it_leav
     await until(lambda: channel.news.listening == 0)
     never.set()
     await task
-    await channel.all_over()
+    await channel.assert_all_over()
 
 
 async def failing(error: Exception) -> AsyncIterator[Event]:
